@@ -14,7 +14,7 @@ mod common {
 use std::{io::Write, process::ExitCode};
 
 use cipherfold::{
-    federated::{Error, LocalExecutor},
+    federated::{Error, LocalExecutor, round},
     packing::Quantizer,
     paillier::Bits2048,
 };
@@ -69,7 +69,9 @@ fn dropouts(out: &mut Output) -> Result<(), Failure> {
     let second = round(vec![Ok(Some(array![1.0, 2.0])), Ok(None), Ok(Some(array![2.0, 4.0]))]);
     let refused = executor.secure_mean(second, quantizer).unwrap_err();
     writeln!(out, "the next round: {refused}")?;
-    let Error::TooFewClients { minimum: 3, found: 2, absent } = refused else { panic!("{refused}") };
+    let Error::Round(round::Error::TooFewClients { minimum: 3, found: 2, absent }) = refused else {
+        panic!("{refused}")
+    };
     assert_eq!(absent.iter().map(|absence| absence.client).collect::<Vec<_>>(), [1]);
     Ok(())
 }

@@ -20,8 +20,7 @@ use cipherfold::{
     federated::{
         KeyHolding, LocalExecutor, Party,
         PlacementKind::{KeyHolder, Server},
-        Result,
-        channel::{Channel, ChannelGrid, Envelope, HpkeChannel, OpenedPayload},
+        channel::{self, Channel, ChannelGrid, Envelope, HpkeChannel, OpenedPayload},
     },
     packing::IntegerRange,
     paillier::{Bits2048, KeySize},
@@ -90,7 +89,12 @@ impl Channel for Recorder {
         self.channel.setup_bytes()
     }
 
-    fn seal(&self, envelope: &Envelope, payload: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
+    fn seal(
+        &self,
+        envelope: &Envelope,
+        payload: &[u8],
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Vec<u8>, channel::Error> {
         // Masked sums are integers modulo n, big-endian: here there is one. The key holder's other
         // message is its offer.
         if envelope.from == Party::KeyHolder && payload.len() == Bits2048::BYTES {
@@ -101,7 +105,7 @@ impl Channel for Recorder {
         self.channel.seal(envelope, payload, rng)
     }
 
-    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, OpenedPayload)> {
+    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, OpenedPayload), channel::Error> {
         self.channel.open(from, to, wire)
     }
 }

@@ -1,6 +1,10 @@
 //! The crate's error type: one variant for each layer.
 
-use crate::{backend, federated, packing, paillier, privacy};
+use crate::{
+    backend,
+    federated::{self, aggregation, channel, computation, round, tensor},
+    packing, paillier, privacy,
+};
 
 /// The result type of functions that use several layers.
 pub type Result<T, E = Error> = core::result::Result<T, E>;
@@ -58,6 +62,19 @@ impl From<federated::Error> for Error {
     }
 }
 
+/// Converts an error of a federated layer by way of [`federated::Error`], so that it has the same
+/// place as in a run.
+macro_rules! by_way_of_federated {
+    ($($layer:ident),+) => {$(
+        impl From<$layer::Error> for Error {
+            fn from(error: $layer::Error) -> Self {
+                federated::Error::from(error).into()
+            }
+        }
+    )+};
+}
+by_way_of_federated!(channel, tensor, round, computation, aggregation);
+
 #[cfg(feature = "files")]
 impl From<crate::files::Error> for Error {
     fn from(error: crate::files::Error) -> Self {
@@ -76,7 +93,8 @@ mod tests {
         for error in [
             Error::from(of_key.clone()),
             Error::from(federated::Error::from(of_key.clone())),
-            Error::from(federated::Error::Paillier(of_key)),
+            Error::from(federated::Error::Paillier(of_key.clone())),
+            Error::from(round::Error::Paillier(of_key)),
         ] {
             assert_eq!(error, Error::Backend(backend.clone()));
             assert_eq!(error.to_string(), backend.to_string());
@@ -88,6 +106,9 @@ mod tests {
         assert_eq!(Error::from(federated::Error::from(packing.clone())), Error::Packing(packing));
         let privacy = privacy::Error::BrokenGenerator { drawn: "number", attempts: 9 };
         assert_eq!(Error::from(federated::Error::from(privacy.clone())), Error::Privacy(privacy));
+        let channel = channel::Error::BoxPublicKey;
+        let of_round = round::Error::from(channel.clone());
+        assert_eq!(Error::from(of_round), Error::Federated(federated::Error::Channel(channel)));
         let federated = federated::Error::NoClients;
         assert_eq!(Error::from(federated.clone()), Error::Federated(federated));
     }

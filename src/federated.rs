@@ -71,7 +71,7 @@
 //! this: the server cannot open them, so it has no such ciphertext. The key holder can decrypt any
 //! ciphertext that it reads in transit. So with a key holder, the executor refuses a grid in which
 //! the channel clients–aggregator, aggregator–server or server–key holder is not confidential
-//! ([`Error::OpenChannel`]).
+//! ([`channel::Error::OpenChannel`]).
 //!
 //! The sum itself is not protected by encryption. A sum over few clients reveals much about each of
 //! them. Use the minimum number of clients, clipping and [noise](crate::privacy) against this.
@@ -148,7 +148,9 @@ pub mod __private {
         tensors::Rebuild,
         tree::{members_of, one_type, retype_members, sealed::Sealed as SealedTree, structure_of},
     };
-    pub use crate::federated::Result;
+
+    /// The result of the traits that the derives implement.
+    pub type Result<T> = core::result::Result<T, super::tensor::Error>;
 }
 
 pub use digest::Digest;

@@ -12,3 +12,9 @@ pub(crate) fn replayable(cases: u32) -> Config {
         ..Config::default()
     }
 }
+
+/// A text that a terminal would execute.
+pub(crate) const HOSTILE_TEXT: &str = "x\u{1b}[2J\r\nerror: y";
+
+/// The same text as an error displays it.
+pub(crate) const HOSTILE_TEXT_ESCAPED: &str = r"x\u{1b}[2J\r\nerror: y";

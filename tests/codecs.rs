@@ -241,7 +241,7 @@ fn quantized_sums_are_those_of_tensorflow_federated() {
             let error = structure(3).zip_with(&structure(2), |_, _| ()).unwrap_err();
             assert_eq!(
                 error,
-                cipherfold::federated::Error::StructureMismatch {
+                cipherfold::federated::tensor::Error::StructureMismatch {
                     expected: "<_,_,_>".into(),
                     found: "<_,_>".into()
                 }

@@ -13,8 +13,10 @@ use std::{
 use arbitrary::{Arbitrary, Unstructured};
 use cipherfold::{
     federated::{
-        KeyHolding, LocalExecutor, Party, PlacementKind, Result, SessionId,
-        channel::{BoxChannel, Channel, ChannelGrid, Envelope, HpkeChannel, OpenedPayload, PlaintextChannel},
+        KeyHolding, LocalExecutor, Party, PlacementKind, SessionId,
+        channel::{
+            self, BoxChannel, Channel, ChannelGrid, Envelope, HpkeChannel, OpenedPayload, PlaintextChannel,
+        },
     },
     packing::IntegerRange,
 };
@@ -114,11 +116,16 @@ impl Channel for Relay {
         self.inner.end_session(session);
     }
 
-    fn seal(&self, envelope: &Envelope, payload: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
+    fn seal(
+        &self,
+        envelope: &Envelope,
+        payload: &[u8],
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Vec<u8>, channel::Error> {
         Ok(self.relayed(self.inner.seal(envelope, payload, rng)?))
     }
 
-    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, OpenedPayload)> {
+    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, OpenedPayload), channel::Error> {
         self.inner.open(from, to, wire)
     }
 }

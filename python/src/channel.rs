@@ -203,7 +203,7 @@ impl Channel {
 
     fn add(&self, py: Python<'_>, party: Party, key: BoxPublicKey) -> Result<()> {
         if party == self.keys.party() {
-            return Err(federated::Error::SameParty { party }.into());
+            return Err(federated::channel::Error::SameParty { party }.into());
         }
         work::detached(py, || Ok(self.core.add_peer(self.keys.session(), party, key)?))
     }

@@ -43,6 +43,9 @@ macro_rules! from {
 from!(
     cipherfold::Error: |error| Self::Core(error),
     cipherfold::federated::Error: |error| Self::Core(error.into()),
+    cipherfold::federated::channel::Error: |error| Self::Core(error.into()),
+    cipherfold::federated::tensor::Error: |error| Self::Core(error.into()),
+    cipherfold::federated::round::Error: |error| Self::Core(error.into()),
     cipherfold::packing::Error: |error| Self::Core(error.into()),
     cipherfold::paillier::Error: |error| Self::Core(error.into()),
     cipherfold::backend::Error: |error| Self::Core(error.into()),

@@ -43,7 +43,7 @@ macro_rules! with_key_size {
                 type $S = cipherfold::paillier::Bits4096;
                 $body
             }
-            found => Err(cipherfold::federated::Error::KeyBits { found }.into()),
+            found => Err(cipherfold::federated::round::Error::KeyBits { found }.into()),
         }
     };
 }

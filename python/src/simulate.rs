@@ -13,8 +13,8 @@ use std::{
 
 use cipherfold::{
     federated::{
-        self, KeyHolding, LocalExecutor, Outcome,
-        tensor::{Encoding, PerTensor, Structure, Tensor, TensorType},
+        self, KeyHolding, LocalExecutor, Outcome, round,
+        tensor::{self, Encoding, PerTensor, Structure, Tensor, TensorType},
     },
     paillier::KeySize,
 };
@@ -254,10 +254,12 @@ impl Run<'_> {
 fn at_array(error: Error, names: &[String]) -> PyErr {
     fn tensor_of(error: &federated::Error) -> Option<usize> {
         match error {
-            federated::Error::Tensor { tensor, .. }
-            | federated::Error::TensorShape { tensor, .. }
-            | federated::Error::EncodingType { tensor, .. }
-            | federated::Error::SumOutOfRange { tensor, .. } => Some(*tensor),
+            federated::Error::Tensor(
+                tensor::Error::Tensor { tensor, .. } | tensor::Error::TensorShape { tensor, .. },
+            )
+            | federated::Error::Round(
+                round::Error::EncodingType { tensor, .. } | round::Error::SumOutOfRange { tensor, .. },
+            ) => Some(*tensor),
             federated::Error::Client { source, .. } | federated::Error::RoundFailed { source, .. } => {
                 tensor_of(source)
             }

@@ -2,7 +2,7 @@
 
 use cipherfold::federated::{
     Digest, KeyHolding, SessionId,
-    round::{EncryptionKey, Rates, RoundParameters, RoundSpec as CoreSpec, SumSpec, TensorSpec},
+    round::{self, EncryptionKey, Rates, RoundParameters, RoundSpec as CoreSpec, SumSpec, TensorSpec},
     tensor::{DType, Encoding, Structure, TensorType},
 };
 use pyo3::{
@@ -368,7 +368,7 @@ impl RoundSpec {
         if self.is_bound() {
             let expected = self.core.parameters().offer;
             if key.digest() != expected {
-                return Err(cipherfold::federated::Error::OtherOffer { expected, found: key.digest() }.into());
+                return Err(round::Error::OtherOffer { expected, found: key.digest() }.into());
             }
             return Ok(self.core.clone());
         }
@@ -398,7 +398,7 @@ fn sum_of(structure: &Structure<TensorType>, encodings: &[Encoding]) -> Result<S
     let names = arrays::names_of(structure);
     for (tensor, ((kind, encoding), name)) in structure.iter().zip(encodings).zip(&names).enumerate() {
         if !encoding.takes(kind.dtype) {
-            let error = cipherfold::federated::Error::EncodingType { tensor, dtype: kind.dtype };
+            let error = round::Error::EncodingType { tensor, dtype: kind.dtype };
             return Err(Error::Python(Error::from(error).at_array(name)));
         }
     }

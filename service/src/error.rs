@@ -1,7 +1,7 @@
 //! The errors of the service.
 
 use cipherfold::{
-    federated::{Party, SessionId},
+    federated::{Party, SessionId, channel, round, tensor},
     files::Printable,
 };
 
@@ -199,17 +199,23 @@ from!(
     Object: objects::Error, Protocol: cipherfold::Error, Model: cipherfold::files::Error
 );
 
-impl From<cipherfold::federated::Error> for Error {
-    fn from(error: cipherfold::federated::Error) -> Self {
-        cipherfold::Error::from(error).into()
-    }
+macro_rules! of_the_library {
+    ($($error:ty),+) => {$(
+        impl From<$error> for Error {
+            fn from(error: $error) -> Self {
+                cipherfold::Error::from(error).into()
+            }
+        }
+    )+};
 }
 
-impl From<cipherfold::packing::Error> for Error {
-    fn from(error: cipherfold::packing::Error) -> Self {
-        cipherfold::federated::Error::from(error).into()
-    }
-}
+of_the_library!(
+    channel::Error,
+    tensor::Error,
+    round::Error,
+    cipherfold::federated::Error,
+    cipherfold::packing::Error
+);
 
 impl From<parties::Error> for Error {
     fn from(error: parties::Error) -> Self {

@@ -101,6 +101,7 @@
 //! ```
 
 mod dp_sums;
+mod error;
 mod estimation;
 mod factory;
 mod floats;
@@ -115,6 +116,7 @@ mod quantile;
 mod sums;
 
 pub use dp_sums::{AdaptiveParameters, CentralDpSum, DistributedDpSum, NoisyCount};
+pub use error::Error;
 pub use estimation::{Estimation, Fixed, Schedule};
 pub use factory::{AggregationFactory, Step, WeightedAggregationFactory};
 pub use floats::{Floats, NormOrder};

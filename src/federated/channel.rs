@@ -21,6 +21,7 @@
 //!   [roles](super::round) do so.
 
 mod boxes;
+mod error;
 mod grid;
 mod keys;
 pub(super) mod message;
@@ -30,6 +31,7 @@ mod plaintext;
 pub(super) mod tests;
 
 pub use boxes::{BoxChannel, HpkeChannel};
+pub use error::Error;
 pub use grid::ChannelGrid;
 pub use keys::{
     Announcement, BoxPublicKey, BoxSecretKey, Identity, IdentityKey, Organisation, Roster, SessionKeys,
@@ -43,7 +45,7 @@ use core::fmt::Debug;
 use rand_core::CryptoRng;
 
 use super::{Digest, Party, SessionId};
-use crate::federated::{Error, Result};
+use error::Result;
 
 /// A way to send messages from one party to another.
 ///
@@ -53,8 +55,8 @@ use crate::federated::{Error, Result};
 /// of the payload, or into its additional data, and gives an opened payload as [`OpenedPayload`]:
 ///
 /// ```
-/// use cipherfold::federated::channel::{Channel, Envelope, EnvelopeMismatch, OpenedPayload};
-/// use cipherfold::federated::{Digest, Error, Party, Result, SessionId};
+/// use cipherfold::federated::channel::{Channel, Envelope, EnvelopeMismatch, Error, OpenedPayload};
+/// use cipherfold::federated::{Digest, Party, SessionId};
 /// use rand_core::CryptoRng;
 /// use zeroize::Zeroizing;
 ///
@@ -79,12 +81,22 @@ use crate::federated::{Error, Result};
 ///         0
 ///     }
 ///
-///     fn seal(&self, envelope: &Envelope, payload: &[u8], _: &mut dyn CryptoRng) -> Result<Vec<u8>> {
+///     fn seal(
+///         &self,
+///         envelope: &Envelope,
+///         payload: &[u8],
+///         _: &mut dyn CryptoRng,
+///     ) -> Result<Vec<u8>, Error> {
 ///         envelope.check_ends()?;
 ///         Ok([&envelope.to_bytes(), payload].concat())
 ///     }
 ///
-///     fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, OpenedPayload)> {
+///     fn open(
+///         &self,
+///         from: Party,
+///         to: Party,
+///         wire: &[u8],
+///     ) -> Result<(Envelope, OpenedPayload), Error> {
 ///         let (minimum, found) = (self.overhead(), wire.len());
 ///         let header = wire.first_chunk().ok_or(Error::WireLength { from, to, minimum, found })?;
 ///         let envelope = Envelope::from_bytes(header)?;
@@ -186,4 +198,10 @@ fn id_of(beginning: &[u8]) -> [u8; 16] {
 /// Refuses two ends that are one party.
 fn check_ends(from: Party, to: Party) -> Result<()> {
     if from == to { Err(Error::SameParty { party: from }) } else { Ok(()) }
+}
+
+/// The party with this encoding; [`Error::PartyEncoding`] for any other bytes.
+fn read_party(bytes: [u8; Party::ENCODED_LEN]) -> Result<Party> {
+    let [role, number @ ..] = bytes;
+    Party::from_bytes(bytes).ok_or(Error::PartyEncoding { role, number: u32::from_be_bytes(number) })
 }

@@ -29,6 +29,7 @@
 mod context;
 mod definition;
 mod erased;
+mod error;
 mod evaluation;
 mod graph;
 mod inputs;
@@ -40,6 +41,7 @@ mod value;
 pub use self::{
     context::Context,
     definition::Computation,
+    error::Error,
     inputs::Inputs,
     leak::{Leak, LeakKind},
     outputs::Outputs,

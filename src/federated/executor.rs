@@ -79,9 +79,9 @@ impl<S: KeySize> LocalExecutor<S> {
     /// The old secret key is wiped. Ciphertexts under the old key are refused from now on
     /// ([`paillier::Error::KeyMismatch`](crate::paillier::Error::KeyMismatch)). Late messages of
     /// the old session are refused with
-    /// [`Error::NoSessionKeys`](crate::federated::Error::NoSessionKeys), or with
-    /// [`Error::WrongEnvelope`](crate::federated::Error::WrongEnvelope) if the channel still opens
-    /// them. Channels delete their state of the session: a
+    /// [`channel::Error::NoSessionKeys`](crate::federated::channel::Error::NoSessionKeys), or with
+    /// [`channel::Error::WrongEnvelope`](crate::federated::channel::Error::WrongEnvelope) if the
+    /// channel still opens them. Channels delete their state of the session: a
     /// [`HpkeChannel`](super::channel::HpkeChannel) wipes all of its keys; a
     /// [`BoxChannel`](super::channel::BoxChannel) keeps its keys.
     pub fn rotate_keys(&mut self) {
@@ -146,8 +146,8 @@ impl<S: KeySize> LocalExecutor<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::MissingChannel`](crate::federated::Error::MissingChannel); those of the channel and
-    /// of the message's encoding.
+    /// [`channel::Error::MissingChannel`](crate::federated::channel::Error::MissingChannel); those
+    /// of the channel and of the message's encoding.
     ///
     /// # Panics
     ///
@@ -160,7 +160,7 @@ impl<S: KeySize> LocalExecutor<S> {
     ) -> Result<Placed<M, Q>> {
         let executor = &self.erased;
         let route = Route { session: executor.session(), round: executor.upcoming_round(), from, to };
-        executor.network.transfer(message, route, &Ledger::default(), &mut executor.stream())
+        Ok(executor.network.transfer(message, route, &Ledger::default(), &mut executor.stream())?)
     }
 }
 

@@ -5,7 +5,6 @@ use core::fmt::{self, Debug, Display};
 use rand_core::CryptoRng;
 
 use super::PlacementKind;
-use crate::federated::{Error, Result};
 
 /// One participant: a single client, the server, the aggregator, or the key holder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,15 +53,15 @@ impl Party {
         [role, a, b, c, d]
     }
 
-    /// The party with this encoding; [`Error::PartyEncoding`] for any other bytes.
-    pub(super) fn from_bytes(bytes: [u8; Self::ENCODED_LEN]) -> Result<Self> {
+    /// The party with this encoding, or `None` for any other bytes.
+    pub(super) fn from_bytes(bytes: [u8; Self::ENCODED_LEN]) -> Option<Self> {
         let [role, number @ ..] = bytes;
         match (role, u32::from_be_bytes(number)) {
-            (0, number) => Ok(Self::Client(number)),
-            (1, 0) => Ok(Self::Server),
-            (2, 0) => Ok(Self::Aggregator),
-            (3, 0) => Ok(Self::KeyHolder),
-            (role, number) => Err(Error::PartyEncoding { role, number }),
+            (0, number) => Some(Self::Client(number)),
+            (1, 0) => Some(Self::Server),
+            (2, 0) => Some(Self::Aggregator),
+            (3, 0) => Some(Self::KeyHolder),
+            _ => None,
         }
     }
 }

@@ -3,6 +3,7 @@
 mod any_tensor;
 pub(super) mod codec;
 mod dtype;
+mod error;
 mod structure;
 pub(super) mod summand;
 pub(super) mod tensors;
@@ -23,6 +24,7 @@ pub use cipherfold_derive::Tensors;
 pub use codec::{Codec, Codecs, Encoding, FloatSum, PerTensor};
 pub(super) use codec::{EncodingParameters, column};
 pub use dtype::{DType, Scalar, TensorType};
+pub use error::Error;
 pub use structure::{Path, Structure};
 pub use summand::Summand;
 pub use tensors::Tensors;

@@ -9,6 +9,7 @@ use cipherfold::{
             secure_aggregator_with_bits,
         },
         report::Report,
+        tensor,
     },
     packing::{self, Quantizer},
     paillier::Bits2048,
@@ -139,7 +140,7 @@ fn weights_count_in_a_mean_as_their_sum_counts_them() {
                 for weights in [[100.0, 7.0, 999.0], [1.0, 1.0, 1.0], [1e9, 1e9, 1e9], [4.3, 4.9, 1.0]] {
                     let round = process.run(&executor, [0.5_f64; 3], weights);
                     let found = match round {
-                        Err(error) if error.root() == &Error::ZeroTotalWeight => {
+                        Err(error) if error.root() == Error::Tensor(tensor::Error::ZeroTotalWeight) => {
                             assert!(lower == 0.0 && weights[0] < 8.0, "[{lower}, {upper}], {weights:?}");
                             continue;
                         }
@@ -167,7 +168,7 @@ proptest! {
         let weights_sum = bits(SecureClippingSum::floats(0.0, 9.0).unwrap(), weights);
         let sums = MeanSums { values: bits(SecureClippingSum::floats(-9.0, 9.0).unwrap(), products), weights: weights_sum };
         let mean = match WeightedProcess::new(Mean::new(sums)).run(&clear_for_one(), values.clone(), raw.clone()) {
-            Err(error) if error.root() == &Error::ZeroTotalWeight => return Ok(()),
+            Err(error) if error.root() == Error::Tensor(tensor::Error::ZeroTotalWeight) => return Ok(()),
             round => round.unwrap().value,
         };
         let quantizer = Quantizer::new(0.0, 9.0, weights).unwrap();
@@ -247,7 +248,7 @@ fn the_secure_aggregator_has_bits() {
 #[test]
 fn bits_and_bounds_that_no_quantizer_has_are_refused() {
     for bits in [0, 1, 49, u32::MAX] {
-        let expected = Error::Packing(packing::Error::QuantizerBits { bits });
+        let expected = packing::Error::QuantizerBits { bits };
         assert_eq!(SecureClippingSum::floats_up_to(2.0).unwrap().with_bits(bits).unwrap_err(), expected);
         assert_eq!(SecureClippingSum::adaptive(geometric(1.0)).with_bits(bits).unwrap_err(), expected);
     }

@@ -4,12 +4,13 @@ use cipherfold::{
     federated::{
         Clients, Error, Server,
         aggregation::{
-            AdaptiveParameters, AggregationFactory, CentralDpSum, Clipping, DistributedDpSum, Estimation,
-            Fixed, IgnoringWeights, Mean, MeanSums, ModularClippingSum, Neighbours, NoisyCount, NormOrder,
-            PrivacyCost, Process, Quantile, SecureClippingSum, SecureModularSum, Step, Sum, UnweightedMean,
-            WeightedAggregationFactory, WeightedProcess, Zeroing, secure_aggregator,
+            self, AdaptiveParameters, AggregationFactory, CentralDpSum, Clipping, DistributedDpSum,
+            Estimation, Fixed, IgnoringWeights, Mean, MeanSums, ModularClippingSum, Neighbours, NoisyCount,
+            NormOrder, PrivacyCost, Process, Quantile, SecureClippingSum, SecureModularSum, Step, Sum,
+            UnweightedMean, WeightedAggregationFactory, WeightedProcess, Zeroing, secure_aggregator,
         },
         computation::Value,
+        round,
     },
     privacy::{
         Accountant, DistributedGaussian as Encoding, DistributedParameters, Gaussian, Mechanism,
@@ -258,7 +259,7 @@ fn a_round_that_fails_is_charged_once_its_sums_were_opened() {
     let some = |present: usize| (0..4).map(move |i| (i < present).then(|| Update::zeros(3)));
     // Too few clients: no sum is opened.
     let error = process.run(&executor, some(1).collect::<Vec<_>>()).unwrap_err();
-    assert!(matches!(error, Error::TooFewClients { .. }), "{error}");
+    assert!(matches!(error, Error::Round(round::Error::TooFewClients { .. })), "{error}");
     assert_eq!(process.epsilon(DELTA), Ok(0.0));
     // Three clients took part, so the noise of three counts.
     let error = process.run(&executor, some(3).collect::<Vec<_>>()).unwrap_err();
@@ -326,7 +327,7 @@ fn a_replaced_value_is_twice_as_far_as_one_that_is_zeroed() {
     );
     let again = run(resumed.neighbours(Neighbours::Replaced).unwrap());
     assert!(again.epsilon(DELTA).unwrap() > 1.2 * expected);
-    assert_eq!(again.neighbours(Neighbours::ZeroedOut).unwrap_err(), Error::RoundsAccounted);
+    assert_eq!(again.neighbours(Neighbours::ZeroedOut).unwrap_err(), aggregation::Error::RoundsAccounted);
 }
 
 #[test]

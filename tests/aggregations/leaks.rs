@@ -8,7 +8,7 @@ use cipherfold::{
             MeanSums, ModularClippingSum, NormOrder, Process, Quantile, SecureClippingSum, SecureModularSum,
             Sum, UnweightedMean, WeightedProcess, Zeroing, secure_aggregator,
         },
-        computation::LeakKind,
+        computation::{self, LeakKind},
         report::AbsenceReason,
         tensor::TensorTree,
     },
@@ -74,13 +74,16 @@ fn an_undeclared_structure_is_a_leak() {
         (leaks[0].kind, leaks[0].operation.as_str()),
         (LeakKind::UndeclaredStructure, "secure_quantized_sum")
     );
-    assert!(matches!(process.secure_only(), Err(Error::Leaks { .. })));
+    assert!(matches!(process.secure_only(), Err(computation::Error::Leaks { .. })));
     let central = CentralDpSum::new(fixed(), 1.0).unwrap();
     let mut process = Process::<Values, _>::new(central.clone());
     assert_eq!(process.leaks().len(), 1);
     let executor = builder().secure_only().build().unwrap();
     let clients = || vec![Values::zeros(3); 2];
-    assert!(matches!(process.run(&executor, clients()), Err(Error::Leaks { .. })));
+    assert!(matches!(
+        process.run(&executor, clients()),
+        Err(Error::Computation(computation::Error::Leaks { .. }))
+    ));
     // Both ways to declare it. The last one counts; sampling and state are kept.
     let process = Process::<Values, _>::new(central).sampled(0.5).unwrap().like(&Values::zeros(2)).unwrap();
     let mut process = process.like(&Values::zeros(3)).unwrap().secure_only().unwrap();
@@ -129,7 +132,7 @@ fn plain_sums_show_what_they_sum_up() {
     assert_eq!(leaks[0].sources, ["input `values`", "input `weights`"]);
     assert_eq!(leaks[1].sources, ["input `weights`"]);
     assert_eq!(leaks[0].to_string(), "sum shows the server: input `values` → zip → map `weighted` → sum");
-    assert!(matches!(process.secure_only(), Err(Error::Leaks { leaks }) if leaks.len() == 2));
+    assert!(matches!(process.secure_only(), Err(computation::Error::Leaks { leaks }) if leaks.len() == 2));
 
     // One plain part of an otherwise secure whole is found.
     let values = SecureClippingSum::floats_up_to(1.0).unwrap();
@@ -150,7 +153,10 @@ fn plain_sums_show_what_they_sum_up() {
 fn executors_that_are_secure_only_refuse_before_any_work() {
     let executor = builder().secure_only().build().unwrap();
     let mut plain = Process::new(Sum);
-    assert!(matches!(plain.run(&executor, [1_i32, 2]), Err(Error::Leaks { .. })));
+    assert!(matches!(
+        plain.run(&executor, [1_i32, 2]),
+        Err(Error::Computation(computation::Error::Leaks { .. }))
+    ));
     let mut secure = Process::new(SecureClippingSum::integers(0, 9).unwrap());
     assert_eq!(secure.run(&executor, [1_i32, 2]).unwrap().value, 3);
 }

@@ -8,7 +8,8 @@ use cipherfold::{
             SecureClippingSum, Sum, UnweightedMean, WeightedProcess, Zeroing, secure_aggregator,
         },
         computation::{Computation, Inputs, Value},
-        tensor::MaxWeight,
+        round,
+        tensor::{self, MaxWeight},
     },
     packing::Quantizer,
     privacy::{QuantileEstimator, QuantileParameters},
@@ -29,7 +30,7 @@ where
 {
     let mut process = WeightedProcess::new(mean);
     let round = process.run(executor, values.to_vec(), weights.to_vec());
-    round.map(|round| round.value).map_err(|error| error.root().clone())
+    round.map(|round| round.value).map_err(|error| error.root())
 }
 
 #[test]
@@ -125,12 +126,12 @@ fn weights_that_rounding_changes_are_rounded_in_both_sums() {
         }
         let none =
             mean(&executor, Mean::new(MeanSums { values: Sum, weights: weights() }), &[0.5; 3], &[1e-5; 3]);
-        assert_eq!(none, Err(Error::ZeroTotalWeight));
+        assert_eq!(none, Err(Error::Tensor(tensor::Error::ZeroTotalWeight)));
         // The smallest possible numbers: products with them would underflow.
         for weight in [5e-324, 1e-310, 1e-45, 1e-40] {
             assert_eq!(
                 mean(&executor, Mean::default(), &[0.6; 3], &[weight; 3]),
-                Err(Error::ZeroTotalWeight)
+                Err(Error::Tensor(tensor::Error::ZeroTotalWeight))
             );
         }
     }
@@ -169,7 +170,7 @@ fn weights_below_zero_are_refused_on_every_path() {
     let error =
         mean(&executor, Mean::new(MeanSums { values: Sum, weights: bounds }), &[1.0, 2.0], &[1.0, 1.0])
             .unwrap_err();
-    assert_eq!(error, Error::Weight);
+    assert_eq!(error, Error::Tensor(tensor::Error::Weight));
 }
 
 #[test]
@@ -224,7 +225,7 @@ proptest! {
         let step = (weights.1 - weights.0) / f64::from(u32::MAX);
         let total: f64 = raw.iter().map(|weight| weight.clamp(weights.0, weights.1)).sum();
         let (mean, clipped) = match found {
-            Err(error) if error.root() == &Error::ZeroTotalWeight => {
+            Err(error) if error.root() == Error::Tensor(tensor::Error::ZeroTotalWeight) => {
                 prop_assert!(total <= step * raw.len() as f64, "{total}");
                 return Ok(());
             }
@@ -252,7 +253,10 @@ fn a_total_weight_of_zero_is_one_error_and_one_switch() {
     let quantizer = Quantizer::symmetric(1.0, 8).unwrap();
     for executor in both_for_one() {
         let zeros = [0.0, 0.0];
-        assert_eq!(mean(&executor, Mean::default(), &[1.0, 2.0], &zeros), Err(Error::ZeroTotalWeight));
+        assert_eq!(
+            mean(&executor, Mean::default(), &[1.0, 2.0], &zeros),
+            Err(Error::Tensor(tensor::Error::ZeroTotalWeight))
+        );
         assert_eq!(
             mean(
                 &executor,
@@ -260,20 +264,20 @@ fn a_total_weight_of_zero_is_one_error_and_one_switch() {
                 &[1.0, 2.0],
                 &zeros
             ),
-            Err(Error::ZeroTotalWeight)
+            Err(Error::Tensor(tensor::Error::ZeroTotalWeight))
         );
         assert_eq!(
             mean(&executor, Mean::new(MeanSums { values: Sum, weights: weights() }), &[1.0, 2.0], &zeros),
-            Err(Error::ZeroTotalWeight)
+            Err(Error::Tensor(tensor::Error::ZeroTotalWeight))
         );
         let unweighted = UnweightedMean::new(values(), none());
         assert_eq!(
             Process::new(unweighted).run(&executor, [1.0_f32]).unwrap_err().root(),
-            &Error::ZeroTotalWeight
+            Error::Tensor(tensor::Error::ZeroTotalWeight)
         );
         let clients = [(0, array![0.5_f32]), (0, array![1.0])];
         let secure = executor.secure_weighted_mean(clients.clone(), 5, quantizer);
-        assert_eq!(secure.unwrap_err().root(), &Error::ZeroTotalWeight);
+        assert_eq!(secure.unwrap_err().root(), Error::Tensor(tensor::Error::ZeroTotalWeight));
 
         let no_nan = [
             mean(&executor, Mean::default().no_nan_division(), &[1.0, 2.0], &zeros).unwrap(),
@@ -328,7 +332,7 @@ fn a_total_weight_of_zero_in_computations() {
             let inputs = || Inputs::new().clients(&x, vec![client.clone(); 2]).clients(&w, [0, 0]);
             for (mean, no_nan) in &means {
                 let error = executor.run(&Computation::new(mean.clone()), inputs()).unwrap_err();
-                assert_eq!(error.root(), &Error::ZeroTotalWeight);
+                assert_eq!(error.root(), Error::Tensor(tensor::Error::ZeroTotalWeight));
                 let found = executor.run(&Computation::new(no_nan.clone()), inputs()).unwrap().value;
                 assert_eq!(found, &client * 0.0);
             }
@@ -341,13 +345,22 @@ fn means_that_overflow_are_errors() {
     let executor = clear();
     let far = 3e38_f32;
     let unweighted = Process::new(UnweightedMean::default()).run(&executor, [far; 2]);
-    assert_eq!(unweighted.unwrap_err().root(), &Error::NotFiniteSum);
-    assert_eq!(mean(&executor, Mean::default(), &[far; 2], &[1.0; 2]), Err(Error::NotFiniteSum));
-    assert_eq!(mean(&executor, Mean::default(), &[1.0; 2], &[1e308; 2]), Err(Error::NotFiniteSum));
-    assert_eq!(mean(&executor, Mean::default(), &[f32::NAN, 1.0], &[1.0; 2]), Err(Error::NotFiniteSum));
+    assert_eq!(unweighted.unwrap_err().root(), Error::Tensor(tensor::Error::NotFiniteSum));
+    assert_eq!(
+        mean(&executor, Mean::default(), &[far; 2], &[1.0; 2]),
+        Err(Error::Tensor(tensor::Error::NotFiniteSum))
+    );
+    assert_eq!(
+        mean(&executor, Mean::default(), &[1.0; 2], &[1e308; 2]),
+        Err(Error::Tensor(tensor::Error::NotFiniteSum))
+    );
+    assert_eq!(
+        mean(&executor, Mean::default(), &[f32::NAN, 1.0], &[1.0; 2]),
+        Err(Error::Tensor(tensor::Error::NotFiniteSum))
+    );
     let sum = SecureClippingSum::floats_up_to(1.6e38).unwrap();
     let error = Process::new(sum).run(&executor, [far; 3]).unwrap_err();
-    assert_eq!(error.root(), &Error::SumOutOfRange { tensor: 0, index: 0 });
+    assert_eq!(error.root(), Error::Round(round::Error::SumOutOfRange { tensor: 0, index: 0 }));
 
     let x = Value::<f64, Clients>::input("x");
     let w = Value::<f64, Clients>::input("w");
@@ -355,10 +368,10 @@ fn means_that_overflow_are_errors() {
     {
         let inputs = Inputs::new().clients(&x, values).clients(&w, weights);
         let run = executor.run(&Computation::new(x.weighted_mean(&w)), inputs);
-        assert_eq!(run.unwrap_err().root(), &Error::NotFiniteSum);
+        assert_eq!(run.unwrap_err().root(), Error::Tensor(tensor::Error::NotFiniteSum));
     }
     let run = executor.run(&Computation::new(x.mean()), Inputs::new().clients(&x, [1.7e308; 2]));
-    assert_eq!(run.unwrap_err().root(), &Error::NotFiniteSum);
+    assert_eq!(run.unwrap_err().root(), Error::Tensor(tensor::Error::NotFiniteSum));
     let x = Value::<f32, Clients>::input("x");
     let run = executor.run(&Computation::new(x.mean()), Inputs::new().clients(&x, [far; 2]));
     assert_eq!(run.unwrap().value, far);

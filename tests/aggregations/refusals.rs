@@ -5,9 +5,11 @@ use cipherfold::{
     federated::{
         Error,
         aggregation::{
-            AggregationFactory, CentralDpSum, Clipping, DistributedDpSum, Fixed, Mean, ModularClippingSum,
-            Process, Quantile, Schedule, SecureClippingSum, SecureModularSum, Sum, WeightedProcess,
+            self, AggregationFactory, CentralDpSum, Clipping, DistributedDpSum, Fixed, Mean,
+            ModularClippingSum, Process, Quantile, Schedule, SecureClippingSum, SecureModularSum, Sum,
+            WeightedProcess,
         },
+        tensor,
     },
     packing,
     privacy::{self, DistributedParameters, QuantileEstimator, QuantileParameters},
@@ -18,10 +20,10 @@ use super::support::{both, clear, clear_for_one};
 
 #[test]
 fn bounds_and_moduli_of_tff() {
-    assert_eq!(SecureModularSum::new(0).unwrap_err(), Error::Packing(packing::Error::Modulus { modulus: 0 }));
+    assert_eq!(SecureModularSum::new(0).unwrap_err(), packing::Error::Modulus { modulus: 0 });
     assert_eq!(
         SecureClippingSum::integers(1, -1).unwrap_err(),
-        Error::Packing(packing::Error::IntegerRange { min: 1, max: -1 })
+        packing::Error::IntegerRange { min: 1, max: -1 }
     );
     for (lower, upper) in [(1, -5), (-1, -2), (3, 2)] {
         let error = ModularClippingSum::new(lower, upper, Sum).unwrap_err();
@@ -52,13 +54,13 @@ fn ranges_beyond_32_bits_are_exact() {
 fn further_bounds() {
     for upper in [0, -1] {
         let error = SecureClippingSum::integers_up_to(upper).unwrap_err();
-        assert_eq!(error, Error::SymmetricBound { bound: upper.into() });
+        assert_eq!(error, Error::Aggregation(aggregation::Error::SymmetricBound { bound: upper.into() }));
     }
     assert_eq!(SecureClippingSum::integers_up_to(3).unwrap(), SecureClippingSum::integers(-3, 3).unwrap());
     for upper in [0.0, -1.0, f64::INFINITY] {
         assert_eq!(
             SecureClippingSum::floats_up_to(upper).unwrap_err(),
-            Error::SymmetricBound { bound: upper }
+            aggregation::Error::SymmetricBound { bound: upper }
         );
     }
     for (lower, upper) in [(1.0, -1.0), (f64::NEG_INFINITY, 0.0), (f64::MIN, f64::MAX)] {
@@ -71,7 +73,7 @@ fn further_bounds() {
         SecureClippingSum::floats(f64::NAN, 1.0),
         Err(Error::Packing(packing::Error::QuantizerRange { .. }))
     ));
-    assert_eq!(Fixed::new(f64::INFINITY).unwrap_err(), Error::Estimate { value: f64::INFINITY });
+    assert_eq!(Fixed::new(f64::INFINITY).unwrap_err(), aggregation::Error::Estimate { value: f64::INFINITY });
 }
 
 #[test]
@@ -79,7 +81,10 @@ fn invalid_bounds_and_estimates_end_a_run() {
     let executor = clear_for_one();
     let fixed = |value| Fixed::new(value).unwrap();
     let mut clipping = Process::new(Clipping::new(fixed(-1.0), Sum));
-    assert_eq!(clipping.run(&executor, [3.0_f32]).unwrap_err(), Error::NormLimit { limit: -1.0 });
+    assert_eq!(
+        clipping.run(&executor, [3.0_f32]).unwrap_err(),
+        Error::Aggregation(aggregation::Error::NormLimit { limit: -1.0 })
+    );
     let mut sum = Process::new(SecureClippingSum::adaptive(fixed(-1.0)));
     let error = sum.run(&executor, [3.0_f64]).unwrap_err();
     assert_eq!(error, Error::Packing(packing::Error::QuantizerRange { lower: 1.0, upper: -1.0 }));
@@ -92,12 +97,17 @@ fn invalid_bounds_and_estimates_end_a_run() {
     let not_a_number = || Schedule::new(|round| if round == 1 { f64::NAN } else { 1.0 });
     let mut sum = Process::new(SecureClippingSum::adaptive(not_a_number()));
     assert!((sum.run(&executor, [3.0_f64]).unwrap().value - 1.0).abs() < 1e-9);
-    assert!(matches!(sum.run(&executor, [3.0_f64]), Err(Error::Estimate { value }) if value.is_nan()));
+    assert!(
+        matches!(sum.run(&executor, [3.0_f64]), Err(Error::Aggregation(aggregation::Error::Estimate { value })) if value.is_nan())
+    );
     // The state is unchanged.
     assert_eq!(sum.state().aggregation, 1);
     let mut clipping = Process::new(Clipping::new(not_a_number(), Sum));
     assert_eq!(clipping.run(&executor, [3.0_f64]).unwrap().value, 1.0);
-    assert!(matches!(clipping.run(&executor, [3.0_f64]), Err(Error::NormLimit { .. })));
+    assert!(matches!(
+        clipping.run(&executor, [3.0_f64]),
+        Err(Error::Aggregation(aggregation::Error::NormLimit { .. }))
+    ));
     assert_eq!(clipping.state().aggregation.norm, 1);
 }
 
@@ -105,7 +115,7 @@ fn invalid_bounds_and_estimates_end_a_run() {
 fn values_and_weights_out_of_order_are_refused_at_their_client() {
     let source = |error: Error| match error {
         Error::Client { client: 1, source } => match *source {
-            Error::Tensor { tensor: 0, source } => *source,
+            Error::Tensor(tensor::Error::Tensor { tensor: 0, source }) => (*source).into(),
             source => source,
         },
         other => panic!("{other}"),
@@ -118,7 +128,7 @@ fn values_and_weights_out_of_order_are_refused_at_their_client() {
         let mut mean = WeightedProcess::new(Mean::default());
         for weight in [-1.0, f64::NAN, f64::INFINITY] {
             let error = mean.run(&executor, [1.0_f32, 2.0], [1.0, weight]).unwrap_err();
-            assert_eq!(source(error), Error::Weight);
+            assert_eq!(source(error), Error::Tensor(tensor::Error::Weight));
         }
 
         // Bounds without any number of the type between them.

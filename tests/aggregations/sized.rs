@@ -7,6 +7,7 @@ use cipherfold::{
             CentralDpSum, Clipping, DistributedDpSum, Fixed, Process, Quantile, SecureClippingSum, Sum,
             UnweightedMean,
         },
+        round,
     },
     privacy::{DistributedParameters, QuantileEstimator, QuantileParameters},
 };
@@ -38,13 +39,13 @@ fn distributed_sums_of_more_clients_than_expected_are_refused() {
             let mut process = Process::new(distributed(expected, None));
             let before = format!("{:?}", process.state());
             let error = process.run(&executor, updates()).unwrap_err();
-            assert_eq!(error, Error::MoreClientsThanExpected { expected, found });
+            assert_eq!(error, Error::Round(round::Error::MoreClientsThanExpected { expected, found }));
             assert_eq!(format!("{:?}", process.state()), before);
             // Also as an inner aggregation. With a sufficient maximum, the result is the sum.
             let mean =
                 UnweightedMean::new(distributed(expected, None), SecureClippingSum::integers(0, 1).unwrap());
             let error = Process::new(mean).run(&executor, updates()).unwrap_err();
-            assert_eq!(error, Error::MoreClientsThanExpected { expected, found });
+            assert_eq!(error, Error::Round(round::Error::MoreClientsThanExpected { expected, found }));
             let mut process = Process::new(distributed(expected, Some(found)));
             let sum = process.run(&executor, updates()).unwrap().value;
             let expected = array![6.0, -8.0] * f64::from(found);
@@ -59,11 +60,11 @@ fn averages_of_more_clients_than_expected_are_refused() {
         let updates = || vec![array![3.0, 4.0]; 8];
         let mut process = Process::new(central(4));
         let error = process.run(&executor, updates()).unwrap_err();
-        assert_eq!(error, Error::MoreClientsThanExpected { expected: 4, found: 8 });
+        assert_eq!(error, Error::Round(round::Error::MoreClientsThanExpected { expected: 4, found: 8 }));
         // Unreleased results cost nothing.
         assert_eq!(process.state(), Process::<Array1<f64>, _>::new(central(4)).state());
         let error = Process::new(central(4).at_most(7)).run(&executor, updates()).unwrap_err();
-        assert_eq!(error, Error::MoreClientsThanExpected { expected: 7, found: 8 });
+        assert_eq!(error, Error::Round(round::Error::MoreClientsThanExpected { expected: 7, found: 8 }));
         // Rounds with more clients than expected, with the expected number, with fewer, and a sum
         // instead of a mean.
         for (sum, expected) in [
@@ -89,7 +90,10 @@ fn counts_out_of_fewer_clients_than_came_are_refused() {
         let quantile = || Quantile::new(estimator).out_of(2).unwrap();
         let mut process = Process::new(sum(quantile()));
         let error = process.run(&executor, values).unwrap_err();
-        assert_eq!(error.root(), &Error::MoreClientsThanExpected { expected: 2, found: 4 });
+        assert_eq!(
+            error.root(),
+            Error::Round(round::Error::MoreClientsThanExpected { expected: 2, found: 4 })
+        );
         assert_eq!(process.state().aggregation.norm.estimator, estimator);
         // As requested: two of two are below. Without an expected number, two of four.
         for (quantile, expected) in [(quantile().at_most(4), 2.0), (Quantile::new(estimator), 2.5)] {

@@ -19,7 +19,7 @@ mod prelude {
     pub(crate) use cipherfold::federated::{
         self, Clients, Error, Server,
         computation::{Inputs, Value},
-        tensor::PerTensor,
+        tensor::{self, PerTensor},
     };
     pub(crate) use serde_json::{Value as Json, json};
 

@@ -66,7 +66,7 @@ fn structure(json: &Json, like: Option<&Shape>) -> Result<Structure<Json>, Error
     };
     let member =
         |(name, place, json)| Ok::<_, Error>((name, structure(json, at(place).map(|(_, shape)| shape))?));
-    Structure::from_members(members.into_iter().map(member).collect::<Result<Vec<_>, Error>>()?)
+    Ok(Structure::from_members(members.into_iter().map(member).collect::<Result<Vec<_>, Error>>()?)?)
 }
 
 /// The parameters with a function applied to each.

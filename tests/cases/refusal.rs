@@ -3,7 +3,10 @@
 
 use core::fmt::{Debug, Display};
 
-use cipherfold::{federated::Error, packing, paillier};
+use cipherfold::{
+    federated::{Error, aggregation, channel, tensor},
+    packing, paillier,
+};
 
 /// Why the replay of a case ends without an answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,17 +43,16 @@ pub enum Refusal {
     Crate(#[from] Error),
 }
 
-impl From<packing::Error> for Refusal {
-    fn from(error: packing::Error) -> Self {
-        Self::Crate(error.into())
-    }
+macro_rules! from {
+    ($($layer:ident),+) => {$(
+        impl From<$layer::Error> for Refusal {
+            fn from(error: $layer::Error) -> Self {
+                Self::Crate(error.into())
+            }
+        }
+    )+};
 }
-
-impl From<paillier::Error> for Refusal {
-    fn from(error: paillier::Error) -> Self {
-        Self::Crate(error.into())
-    }
-}
+from!(packing, paillier, channel, tensor, aggregation);
 
 impl<R: Into<Refusal>> From<R> for Stop {
     fn from(refusal: R) -> Self {
@@ -103,7 +105,7 @@ const NAMES: [(&str, &[&str]); 12] = [
     ("RuntimeError", &["NoClients"]),
     // All of these are `TypeError`s.
     ("UnsupportedDTypeError", &["NoElement"]),
-    ("BoundsDifferentSignaturesError", &["BoundsOfTwoTypes", "StructureMismatch"]),
+    ("BoundsDifferentSignaturesError", &["BoundsOfTwoTypes", "Tensor::StructureMismatch"]),
     ("BoundsDifferentTypesError", &["BoundsAtTwoPlaces"]),
     ("BoundsNotPlacedAtServerError", &["ParameterPlaced"]),
     ("StructuredBoundsTypeMismatchError", STRUCTURED_BOUNDS),
@@ -115,8 +117,8 @@ const NAMES: [(&str, &[&str]); 12] = [
 #[rustfmt::skip]
 const TYPE_ERROR: &[&str] = &[
     "NotAtClients", "NoElement", "ManyElementTypes", "ParameterPlaced", "ParameterType", "BoundsOfTwoTypes",
-    "BoundsOfOtherType", "BoundsAtTwoPlaces", "OneBoundForTwoTypes", "NotAList", "ParameterStructure",
-    "ParameterCount", "StructureMismatch",
+    "BoundsOfOtherType", "BoundsAtTwoPlaces", "OneBoundForTwoTypes", "NotAList", "Tensor::ParameterStructure",
+    "Tensor::ParameterCount", "Tensor::StructureMismatch",
 ];
 
 /// A setting or a parameter that has the right type and the wrong value.
@@ -124,31 +126,35 @@ const TYPE_ERROR: &[&str] = &[
 const VALUE_ERROR: &[&str] = &[
     "Sign", "NoSuchVariant", "Packing::Modulus", "Packing::IntegerBits", "Packing::IntegerRange",
     "Packing::QuantizerRange", "Packing::QuantizerBits", "Privacy::ModularRange", "Privacy::ModulusTooSmall",
-    "Privacy::Parameter", "ClientCount", "ConflictingInputs", "UnknownClientCount", "NoClients",
-    "TooManyClients", "Setting", "MissingChannel", "SamePlacement", "SymmetricBound", "Estimate", "NormLimit",
+    "Privacy::Parameter", "ClientCount", "Computation::ConflictingInputs", "UnknownClientCount", "NoClients",
+    "Round::TooManyClients", "Round::Setting", "Channel::MissingChannel", "Channel::SamePlacement", "Aggregation::SymmetricBound", "Aggregation::Estimate", "Aggregation::NormLimit",
 ];
 
 /// Data that turns out to be wrong when the computation runs.
 #[rustfmt::skip]
 const INVALID_ARGUMENT: &[&str] = &[
     "Sign", OUT_OF_RANGE, "Packing::QuantizedSumOutOfRange", "Packing::IntegerRange",
-    "Packing::QuantizerRange", "Packing::NotFinite", "Privacy::NotFinite", "Weight", "NormLimit",
+    "Packing::QuantizerRange", "Packing::NotFinite", "Privacy::NotFinite", "Tensor::Weight", "Aggregation::NormLimit",
 ];
 
-const STRUCTURED_BOUNDS: &[&str] =
-    &["BoundsOfOtherType", "ParameterStructure", "ParameterCount", "StructureMismatch"];
+const STRUCTURED_BOUNDS: &[&str] = &[
+    "BoundsOfOtherType",
+    "Tensor::ParameterStructure",
+    "Tensor::ParameterCount",
+    "Tensor::StructureMismatch",
+];
 
 const OUT_OF_RANGE: &str = "Packing::ValueOutOfRange";
 
 /// Messages in cases, and the refusals that they stand for.
 const MESSAGES: [(&str, &[&str]); 2] = [
     ("client value larger than maximum specified for secure sum", &[OUT_OF_RANGE]),
-    ("Conflicting cardinalities", &["ConflictingInputs", "ClientCount"]),
+    ("Conflicting cardinalities", &["Computation::ConflictingInputs", "ClientCount"]),
 ];
 
 impl Refusal {
     /// The root error, without its round, client and tensor.
-    pub fn root(&self) -> Option<&Error> {
+    pub fn root(&self) -> Option<Error> {
         if let Self::Crate(error) = self { Some(error.root()) } else { None }
     }
 
@@ -186,9 +192,9 @@ mod tests {
 
     #[test]
     fn errors_have_their_names_and_messages() {
-        let out_of_range = Error::Packing(packing::Error::ValueOutOfRange { index: 0, min: 0, max: 1 });
-        let tensor = Error::Tensor { tensor: 0, source: Box::new(out_of_range) };
-        let refusal = Refusal::Crate(Error::Client { client: 1, source: Box::new(tensor) });
+        let out_of_range = packing::Error::ValueOutOfRange { index: 0, min: 0, max: 1 };
+        let tensor = tensor::Error::Tensor { tensor: 0, source: Box::new(out_of_range.into()) };
+        let refusal = Refusal::Crate(Error::Client { client: 1, source: Box::new(tensor.into()) });
         let named = |name| refusal.is_named(name);
         assert_eq!(["InvalidArgument", "TypeError"].map(named), [Some(true), Some(false)]);
         assert_eq!(named("KeyError"), None);

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use cipherfold::{
     federated::{
         Clients, Error, Server,
-        computation::{Computation, Inputs, LeakKind, Value},
+        computation::{self, Computation, Inputs, LeakKind, Value},
         report::AbsenceReason,
-        tensor::{DType, Structure, TensorType, Tensors},
+        tensor::{self, DType, Structure, TensorType, Tensors},
     },
     packing::{IntegerRange, QuantizedSum, Quantizer},
 };
@@ -73,13 +73,16 @@ fn structures_that_depend_on_clients_data_are_leaks() {
         let path =
             format!("secure_sum takes its structure from a client: input `{source}` → map → secure_sum");
         assert_eq!(leaks[0].to_string(), path);
-        assert_eq!(computation.secure_only().unwrap_err(), Error::Leaks { leaks: leaks.clone() });
+        assert_eq!(
+            computation.secure_only().unwrap_err(),
+            computation::Error::Leaks { leaks: leaks.clone() }
+        );
     }
     let executor = builder().min_clients(2).secure_only().build().unwrap();
     let count = Computation::new(words.secure_sum(range));
     let texts = || ["the secret", "the other", "word the word"].map(String::from);
     let error = executor.run(&count, Inputs::new().clients(&text, texts())).unwrap_err();
-    assert!(matches!(error, Error::Leaks { .. }), "{error}");
+    assert!(matches!(error, Error::Computation(computation::Error::Leaks { .. })), "{error}");
 
     // Declared: a list of words that the server requests. Other words of a client never leave it.
     let asked = BTreeMap::from(["other", "the"].map(|word| (word.to_owned(), 0_u32)));
@@ -213,9 +216,8 @@ fn invalid_declarations_are_refused_before_any_work() {
         let executor = builder().min_clients(2).build().unwrap();
         executor.run(&Computation::new(sum), Inputs::new().clients(&x, [1, 2])).unwrap_err()
     };
-    let mismatch = |expected: &str, found: &str| Error::StructureMismatch {
-        expected: expected.into(),
-        found: found.into(),
+    let mismatch = |expected: &str, found: &str| {
+        Error::Tensor(tensor::Error::StructureMismatch { expected: expected.into(), found: found.into() })
     };
     // Another element type, and a structure that the type does not have.
     let error = refused(list.declare(tensor(DType::F32, &[2])).secure_sum(range));
@@ -224,10 +226,10 @@ fn invalid_declarations_are_refused_before_any_work() {
     assert_eq!(refused(single.map(Clone::clone)), mismatch("u32[2]", "u32[3]"));
     // Parameters for other tensors.
     let error = refused(list.declare(tensor(DType::U32, &[2])).secure_sum([range; 2]));
-    assert_eq!(error, Error::ParameterCount { tensors: 1, found: 2 });
+    assert_eq!(error, Error::Tensor(tensor::Error::ParameterCount { tensors: 1, found: 2 }));
     let named = Structure::named([("x", Structure::leaf(range))]).unwrap();
     let error = refused(list.declare(tensor(DType::U32, &[2])).secure_sum(named));
-    assert!(matches!(error, Error::ParameterStructure { .. }), "{error}");
+    assert!(matches!(error, Error::Tensor(tensor::Error::ParameterStructure { .. })), "{error}");
     assert_eq!(worked.get(), 0);
 }
 

@@ -2,9 +2,10 @@
 
 use cipherfold::federated::{
     Clients, Error, PlacementKind, Server,
-    channel::ChannelGrid,
-    computation::{Computation, Inputs, Value},
+    channel::{self, ChannelGrid},
+    computation::{self, Computation, Inputs, Value},
     report::AbsenceReason,
+    round,
 };
 
 use super::support::{Count, builder, run};
@@ -26,14 +27,22 @@ fn every_input_is_bound_once() {
     let executor = builder().build().unwrap();
     let refused = |inputs: Inputs<'_>| executor.run(&computation, inputs).unwrap_err();
 
-    let missing = Error::MissingInput { name: "b", placement: PlacementKind::Server };
+    let missing =
+        Error::Computation(computation::Error::MissingInput { name: "b", placement: PlacementKind::Server });
     assert_eq!(refused(Inputs::new().clients(&a, [1])), missing);
-    let missing = Error::MissingInput { name: "a", placement: PlacementKind::Clients };
+    let missing =
+        Error::Computation(computation::Error::MissingInput { name: "a", placement: PlacementKind::Clients });
     assert_eq!(refused(Inputs::new().server(&b, 1)), missing);
     let both = || Inputs::new().clients(&a, [1]).server(&b, 1);
-    assert_eq!(refused(both().clients(&a, [1])), Error::RepeatedInput { name: "a" });
-    assert_eq!(refused(both().clients(&other, [1])), Error::ForeignInput { name: "other" });
-    let error = Error::NotAnInput { value: "map `twice`".into() };
+    assert_eq!(
+        refused(both().clients(&a, [1])),
+        Error::Computation(computation::Error::RepeatedInput { name: "a" })
+    );
+    assert_eq!(
+        refused(both().clients(&other, [1])),
+        Error::Computation(computation::Error::ForeignInput { name: "other" })
+    );
+    let error = Error::Computation(computation::Error::NotAnInput { value: "map `twice`".into() });
     assert_eq!(refused(both().clients(&doubled.clone().named("twice"), [1])), error);
     assert_eq!(ran.get(), 0);
     assert_eq!(executor.run(&computation, both()).unwrap().value, (vec![2], 1));
@@ -47,7 +56,12 @@ fn all_agree_on_the_number_of_clients() {
     let stating = builder().clients(3).build().unwrap();
 
     let inputs = Inputs::new().clients(&a, 0..10).clients(&b, 0..11);
-    let conflict = Error::ConflictingInputs { name: "a", clients: 10, other: "b", other_clients: 11 };
+    let conflict = Error::Computation(computation::Error::ConflictingInputs {
+        name: "a",
+        clients: 10,
+        other: "b",
+        other_clients: 11,
+    });
     assert_eq!(inferring.run(&computation, inputs).unwrap_err(), conflict);
     assert_eq!(conflict.to_string(), "inputs disagree on the number of clients: `a` has 10, `b` has 11");
     let inputs = Inputs::new().clients(&a, 0..3).clients(&b, 0..2);
@@ -132,7 +146,9 @@ fn items_may_fail_or_be_absent() {
     assert_eq!(lenient.run(&computation, Inputs::new().clients(&x, items)).unwrap().value, [1, 3]);
     let items = [None, None, Some(3)];
     let error = lenient.run(&computation, Inputs::new().clients(&x, items)).unwrap_err();
-    let Error::TooFewClients { minimum: 2, found: 1, absent } = error else { panic!("{error}") };
+    let Error::Round(round::Error::TooFewClients { minimum: 2, found: 1, absent }) = error else {
+        panic!("{error}")
+    };
     assert_eq!(absent.iter().map(|absence| absence.client).collect::<Vec<_>>(), [0, 1]);
 }
 
@@ -147,7 +163,7 @@ fn channels_are_looked_for_before_any_work() {
     let channels = ChannelGrid::default().without(clients, server).unwrap();
     let executor = builder().clients(2).channels(channels).build().unwrap();
     let error = executor.run(&Computation::new(x.collect()), Inputs::new()).unwrap_err();
-    assert_eq!(error, Error::MissingChannel { from: clients, to: server });
+    assert_eq!(error, Error::Channel(channel::Error::MissingChannel { from: clients, to: server }));
     assert_eq!(ran.get(), 0);
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use cipherfold::federated::{
     Clients, Error, Party, PlacementKind, Server,
-    computation::{Computation, Inputs, Value},
+    computation::{self, Computation, Inputs, Value},
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -156,7 +156,7 @@ fn try_map_names_the_client() {
     assert_eq!(executor.run(&computation, Inputs::new().clients(&x, [1, 2])).unwrap().value, [1, 2]);
     let error = executor.run(&computation, Inputs::new().clients(&x, [1, -2, 3])).unwrap_err();
     let reason = u32::try_from(-2_i32).unwrap_err().to_string();
-    let source = Box::new(Error::Closure { operation: "try_map", reason });
+    let source = Box::new(Error::Computation(computation::Error::Closure { operation: "try_map", reason }));
     assert_eq!(error, Error::Client { client: 1, source });
 
     let text = Value::<&str, Server>::constant("five");
@@ -181,7 +181,13 @@ fn select_gives_each_client_what_it_asks_for() {
         let found = executor.run(&computation, inputs(&[&[2, 0], &[], &[1, 1]])).unwrap();
         assert_eq!(found.value, [vec!["ccc", "a"], vec![], vec!["bb", "bb"]]);
         let error = executor.run(&computation, inputs(&[&[0], &[3]])).unwrap_err();
-        assert_eq!(error, Error::Client { client: 1, source: Box::new(Error::KeyTooLarge { max: 2 }) });
+        assert_eq!(
+            error,
+            Error::Client {
+                client: 1,
+                source: Box::new(Error::Computation(computation::Error::KeyTooLarge { max: 2 }))
+            }
+        );
     }
     // One sends the requested items; the other sends all items and receives no request.
     let traffic = |chosen: &Value<Vec<String>, Clients>| {

@@ -2,7 +2,8 @@
 
 use cipherfold::federated::{
     Clients, Error, Server,
-    computation::{Computation, Inputs, LeakKind, Value},
+    computation::{self, Computation, Inputs, LeakKind, Value},
+    round,
 };
 
 use super::support::{Count, builder};
@@ -27,7 +28,7 @@ fn clients_data_in_the_clear_is_a_leak() {
         "not secure: collect `everything` shows the server: input `x` → zip → map → collect `everything`; \
          reduce shows the server: input `x` → map → reduce"
     );
-    assert_eq!(error, Error::Leaks { leaks });
+    assert_eq!(error, computation::Error::Leaks { leaks });
 }
 
 #[test]
@@ -84,7 +85,10 @@ fn an_executor_may_refuse_leaks_before_any_work() {
     let executor = builder().clients(2).secure_only().build().unwrap();
     let computation = Computation::new(x.collect());
     let leaks = computation.leaks();
-    assert_eq!(executor.run(&computation, Inputs::new()).unwrap_err(), Error::Leaks { leaks });
+    assert_eq!(
+        executor.run(&computation, Inputs::new()).unwrap_err(),
+        Error::Computation(computation::Error::Leaks { leaks })
+    );
     assert_eq!(count.get(), 0);
     assert_eq!(executor.run(&Computation::new(x), Inputs::new()).unwrap().value.len(), 2);
 }
@@ -101,7 +105,7 @@ fn closures_that_see_the_number_leak_through_sums() {
     assert_eq!(leaks[0].sources, ["map_with `mine`"]);
     let text = "secure_sum_up_to depends on the clients' numbers: map_with `mine` → map → secure_sum_up_to";
     assert_eq!(leaks[0].to_string(), text);
-    assert_eq!(computation.secure_only().unwrap_err(), Error::Leaks { leaks });
+    assert_eq!(computation.secure_only().unwrap_err(), computation::Error::Leaks { leaks });
     // Through another value, for example weights.
     let chosen = Value::<u32, Clients>::eval(|context| u32::from(context.client() == 1)).named("chosen");
     let quantizer = cipherfold::packing::Quantizer::new(0.0, 100.0, 16).unwrap();
@@ -142,7 +146,7 @@ fn closures_that_draw_do_not_see_the_number() {
 fn executors_that_are_secure_only_sum_over_two_or_more() {
     for min in [0, 1] {
         let error = builder().min_clients(min).secure_only().build().unwrap_err();
-        assert_eq!(error, Error::Setting { setting: "min_clients", minimum: 2 });
+        assert_eq!(error, Error::Round(round::Error::Setting { setting: "min_clients", minimum: 2 }));
         assert!(builder().secure_only().min_clients(min).build().is_err());
         assert!(builder().min_clients(min).build().is_ok());
     }

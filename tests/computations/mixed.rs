@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use cipherfold::{
     federated::{
         Clients, Error, Server,
-        computation::{Computation, Inputs, LeakKind, Value},
+        computation::{self, Computation, Inputs, LeakKind, Value},
         report::AbsenceReason,
-        tensor::{Encoding, Summand, Tensor, TensorTree},
+        tensor::{self, Encoding, Summand, Tensor, TensorTree},
     },
     packing::{IntegerRange, Quantizer},
 };
@@ -46,7 +46,7 @@ fn a_declared_value_is_no_leak_and_an_undeclared_one_is() {
     let executor = builder().secure_only().build().unwrap();
     let inputs = Inputs::new().clients(&metrics, [(array![1.0, 2.0], 3), (array![3.0, 4.0], 4)]);
     let error = executor.run(&Computation::new(metrics.secure_aggregate(codecs())), inputs).unwrap_err();
-    assert!(matches!(error, Error::Leaks { .. }));
+    assert!(matches!(error, Error::Computation(computation::Error::Leaks { .. })));
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn weights_divide_means_and_multiply_sums() {
     let inputs = Inputs::new().clients(&metrics, clients).clients(&weights, [0, 0]);
     let error = executor.run(&computation, inputs).unwrap_err();
     assert!(matches!(error, Error::RoundFailed { .. }));
-    assert_eq!(error.root(), &Error::ZeroTotalWeight);
+    assert_eq!(error.root(), Error::Tensor(tensor::Error::ZeroTotalWeight));
 }
 
 #[test]
@@ -115,7 +115,10 @@ fn declarations_that_the_type_cannot_have_are_refused_before_any_client_works() 
     };
     let stated = |structure: &dyn Fn() -> String, value| {
         let (expected, found) = ("<f32[2],u32>".to_owned(), structure());
-        assert_eq!(run(value).unwrap_err(), Error::StructureMismatch { expected, found });
+        assert_eq!(
+            run(value).unwrap_err(),
+            Error::Tensor(tensor::Error::StructureMismatch { expected, found })
+        );
     };
     // Element types of a template are ignored; those of a declaration count.
     let other = (array![1_u8, 2], 1.0_f64);
@@ -125,7 +128,7 @@ fn declarations_that_the_type_cannot_have_are_refused_before_any_client_works() 
     let three = (array![1.0_f32, 2.0], 1_u32, 2_u32).structure().unwrap();
     let error = run(metrics.declare(three)).unwrap_err();
     let (expected, found) = ("<_,_>".into(), "<f32[2],u32,u32>".into());
-    assert_eq!(error, Error::StructureMismatch { expected, found });
+    assert_eq!(error, Error::Tensor(tensor::Error::StructureMismatch { expected, found }));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use cipherfold::federated::{
     Clients, Error, PlacementKind,
     computation::{Computation, Inputs, Value},
+    tensor,
 };
 use ndarray::{Array1, array};
 
@@ -63,7 +64,10 @@ fn nan_stays_nan() {
 fn clients_must_have_the_same_structure() {
     let x = Value::<Vec<Array1<f32>>, Clients>::input("x");
     let clients = || [vec![array![1.0]], vec![array![1.0, 2.0]], vec![array![5.0]]];
-    let source = Box::new(Error::StructureMismatch { expected: "<f32[1]>".into(), found: "<f32[2]>".into() });
+    let source = Box::new(Error::Tensor(tensor::Error::StructureMismatch {
+        expected: "<f32[1]>".into(),
+        found: "<f32[2]>".into(),
+    }));
     let computation = Computation::new(x.sum());
     // The same if clients may drop out: a partial sum would be wrong.
     for builder in [builder(), builder().min_clients(1)] {
@@ -91,9 +95,9 @@ fn weights_are_numbers_and_not_negative() {
         executor.run(&computation, Inputs::new().clients(&x, [1.0, 2.0, 3.0]).clients(&w, weights))
     };
     assert!((with([0.6, 0.3, 0.1]).unwrap().value - 1.5).abs() < 1e-12);
-    assert_eq!(with([0.0; 3]).unwrap_err().root(), &Error::ZeroTotalWeight);
+    assert_eq!(with([0.0; 3]).unwrap_err().root(), Error::Tensor(tensor::Error::ZeroTotalWeight));
     for weight in [-1.0, f64::NAN, f64::INFINITY] {
-        let error = Error::Client { client: 1, source: Box::new(Error::Weight) };
+        let error = Error::Client { client: 1, source: Box::new(Error::Tensor(tensor::Error::Weight)) };
         assert_eq!(with([1.0, weight, 1.0]).unwrap_err(), error);
     }
 }

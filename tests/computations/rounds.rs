@@ -2,7 +2,7 @@
 
 use cipherfold::federated::{
     Clients, Error, PlacementKind, Server,
-    computation::{Computation, Inputs, Value},
+    computation::{self, Computation, Inputs, Value},
 };
 
 use super::support::{Count, builder, opened};
@@ -104,7 +104,13 @@ fn a_round_that_fails_at_the_server_says_who_took_part() {
         let inputs = Inputs::new().clients(&x, [Some(300), None, Some(3)]);
         let before = executor.run(&Computation::new(sum(&x)), Inputs::new().clients(&x, [1])).unwrap();
         let error = executor.run(&Computation::new(output), inputs).unwrap_err();
-        assert!(matches!(error.root(), Error::Closure { operation: "try_map", .. }), "{error}");
+        assert!(
+            matches!(
+                error.root(),
+                Error::Computation(computation::Error::Closure { operation: "try_map", .. })
+            ),
+            "{error}"
+        );
         let Error::RoundFailed { report, .. } = error else { panic!("{error}") };
         assert_eq!(report.participants().collect::<Vec<_>>(), [0, 2]);
         assert_eq!((report.absent.len(), report.round), (1, before.rounds[0].round + 1 + round));

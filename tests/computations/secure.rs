@@ -6,7 +6,7 @@ use cipherfold::{
     federated::{
         Clients, Error, PlacementKind, Server,
         computation::{Computation, Inputs, Value},
-        tensor::Structure,
+        tensor::{self, Structure},
     },
     packing::{self, IntegerRange, Modular, QuantizedSum, Quantizer},
 };
@@ -34,8 +34,8 @@ fn sums_by_width_and_by_maximum() {
 
     let sum = Computation::new(x.secure_sum_up_to(1));
     let error = builder().build().unwrap().run(&sum, Inputs::new().clients(&x, [2, 4])).unwrap_err();
-    let source = Box::new(Error::Packing(packing::Error::ValueOutOfRange { index: 0, min: 0, max: 1 }));
-    let source = Box::new(Error::Tensor { tensor: 0, source });
+    let source = Box::new(packing::Error::ValueOutOfRange { index: 0, min: 0, max: 1 }.into());
+    let source = Box::new(Error::Tensor(tensor::Error::Tensor { tensor: 0, source }));
     assert_eq!(error, Error::Client { client: 0, source });
 }
 

@@ -5,10 +5,10 @@ use std::{sync::Arc, time::Instant};
 
 use cipherfold::{
     federated::{
-        Error, KeyHolding, Party,
+        KeyHolding, Party,
         channel::Envelope,
-        round::{Aggregator, RoundParameters, RoundSpec, SumSpec, TensorSpec, Update},
-        tensor::{DType, Encoding, Structure, Tensor},
+        round::{self, Aggregator, RoundParameters, RoundSpec, SumSpec, TensorSpec, Update},
+        tensor::{self, DType, Encoding, Structure, Tensor},
     },
     packing::{self, IntegerRange, Quantizer},
 };
@@ -30,10 +30,10 @@ fn a_client_that_never_commits_is_not_in_the_sum() {
     for wire in &session.send_bytes(2, &spec, 100)[..2] {
         let _ = aggregator.accept(2, wire).unwrap();
     }
-    assert_eq!(aggregator.commit(2).unwrap_err(), Error::IncompleteUpdate { client: 2, missing: 1 });
+    assert_eq!(aggregator.commit(2).unwrap_err(), round::Error::IncompleteUpdate { client: 2, missing: 1 });
     // Never seen.
     let missing = MESSAGES;
-    assert_eq!(aggregator.commit(7).unwrap_err(), Error::IncompleteUpdate { client: 7, missing });
+    assert_eq!(aggregator.commit(7).unwrap_err(), round::Error::IncompleteUpdate { client: 7, missing });
     session.contribute(&aggregator, 3);
     assert_eq!(aggregator.participants(), [0, 3]);
     let sum = aggregator.close().unwrap().for_server().unwrap();
@@ -65,7 +65,10 @@ fn messages_of_a_client_can_be_dropped_before_its_commit() {
         let _ = aggregator.accept(1, wire).unwrap();
     }
     assert!(aggregator.discard(1));
-    assert_eq!(aggregator.commit(1).unwrap_err(), Error::IncompleteUpdate { client: 1, missing: MESSAGES });
+    assert_eq!(
+        aggregator.commit(1).unwrap_err(),
+        round::Error::IncompleteUpdate { client: 1, missing: MESSAGES }
+    );
     for wire in &second {
         assert!(!aggregator.accept(1, wire).unwrap().repeated);
     }
@@ -87,7 +90,7 @@ fn more_clients_than_have_room_are_refused() {
     for wire in session.send_bytes(2, &spec, 3) {
         let _ = aggregator.accept(2, &wire).unwrap();
     }
-    assert_eq!(aggregator.commit(2).unwrap_err(), Error::TooManyClients { limit: 4, found: 5 });
+    assert_eq!(aggregator.commit(2).unwrap_err(), round::Error::TooManyClients { limit: 4, found: 5 });
     aggregator.commit(6).unwrap(); // already committed
     let sum = aggregator.close().unwrap().for_server().unwrap();
     assert_bytes(&session.open(&spec, sum).unwrap(), &[0, 1, 5, 6], 1 + 2 + 6 + 7);
@@ -96,7 +99,7 @@ fn more_clients_than_have_room_are_refused() {
 #[test]
 fn fewer_clients_than_needed_give_nothing() {
     let session = Session::new(5);
-    let refused = |minimum, found| Error::TooFewClients { minimum, found, absent: Vec::new() };
+    let refused = |minimum, found| round::Error::TooFewClients { minimum, found, absent: Vec::new() };
     for (minimum, clients) in [(2, &[][..]), (2, &[3]), (3, &[0, 1]), (4, &[0, 1, 2])] {
         let parameters = RoundParameters { min_clients: minimum, ..session.parameters(0, bytes()) };
         let spec = RoundSpec::new(parameters).unwrap();
@@ -130,9 +133,9 @@ fn the_server_opens_no_sum_over_too_few_or_too_many_clients() {
     let forged =
         |clients: BTreeSet<u32>| [header, &Payload((clients, batch.clone())).to_bytes().unwrap()].concat();
     let mut server = session.server(&spec);
-    let few = Error::TooFewClients { minimum: 2, found: 1, absent: Vec::new() };
+    let few = round::Error::TooFewClients { minimum: 2, found: 1, absent: Vec::new() };
     assert_eq!(server.open(&forged([1].into())).unwrap_err(), few);
-    let many = Error::TooManyClients { limit: 4, found: 5 };
+    let many = round::Error::TooManyClients { limit: 4, found: 5 };
     assert_eq!(server.open(&forged((0..5).collect())).unwrap_err(), many);
     // Refused messages do not count as received.
     assert_eq!(server.missing(), MESSAGES);
@@ -161,9 +164,9 @@ fn contributions_that_are_added_at_once_are_required() {
         assert!(!aggregator.discard(1), "it is in the sums in part");
         let missing = MESSAGES - sent as u64;
         let expected = if missing > 0 {
-            Error::IncompleteUpdate { client: 1, missing }
+            round::Error::IncompleteUpdate { client: 1, missing }
         } else {
-            Error::NotCommitted { client: 1 }
+            round::Error::NotCommitted { client: 1 }
         };
         assert_eq!(aggregator.close().err(), Some(expected));
     }
@@ -182,7 +185,7 @@ fn a_client_that_was_added_at_once_is_committed_before_the_sums_are_closed() {
     }
     let state = aggregator.to_bytes().unwrap();
     let error = aggregator.close().err().unwrap();
-    assert_eq!(error, Error::NotCommitted { client: 3 });
+    assert_eq!(error, round::Error::NotCommitted { client: 3 });
     assert!(error.to_string().contains("commit it before"), "{error}");
     let channel = Arc::clone(&session.channel);
     let aggregator = Aggregator::from_bytes(&spec, session.key(), channel, &state).unwrap();
@@ -229,7 +232,7 @@ fn a_commit_does_not_depend_on_the_number_of_clients() {
     let channel = Arc::clone(&session.channel);
     let aggregator = Aggregator::from_bytes(&spec, session.key(), channel, &state).unwrap();
     send(&aggregator, CLIENTS);
-    let full = Error::TooManyClients { limit: CLIENTS, found: CLIENTS + 1 };
+    let full = round::Error::TooManyClients { limit: CLIENTS, found: CLIENTS + 1 };
     assert_eq!(aggregator.commit(CLIENTS).unwrap_err(), full);
     let sum = aggregator.close().unwrap().for_server().unwrap();
     let result = session.open(&spec, sum).unwrap();
@@ -269,19 +272,35 @@ fn updates_that_do_not_fit_are_refused_at_the_client() {
     let refused = |updates: Vec<Update<'_>>| client.encode(&updates).err().unwrap();
     let good = Array1::from_elem(VALUES, 1_u8);
     let update = || Update::new(&good).unwrap();
-    assert_eq!(refused(Vec::new()), Error::SumCount { expected: 1, found: 0 });
-    assert_eq!(refused(vec![update(), update()]), Error::SumCount { expected: 1, found: 2 });
-    assert_eq!(refused(vec![update().weighted(1)]), Error::WeightExpected { expected: false });
+    assert_eq!(refused(Vec::new()), round::Error::SumCount { expected: 1, found: 0 });
+    assert_eq!(refused(vec![update(), update()]), round::Error::SumCount { expected: 1, found: 2 });
+    assert_eq!(refused(vec![update().weighted(1)]), round::Error::WeightExpected { expected: false });
     let short = Array1::from_elem(VALUES - 1, 1_u8);
-    let shape = Error::TensorShape { tensor: 0, expected: "u8[120]".into(), found: "u8[119]".into() };
+    let shape = round::Error::Tensor(tensor::Error::TensorShape {
+        tensor: 0,
+        expected: "u8[120]".into(),
+        found: "u8[119]".into(),
+    });
     assert_eq!(refused(vec![Update::new(&short).unwrap()]), shape);
     let wide = Array1::from_elem(VALUES, 1_i32);
-    assert!(matches!(refused(vec![Update::new(&wide).unwrap()]), Error::TensorShape { .. }));
+    assert!(matches!(
+        refused(vec![Update::new(&wide).unwrap()]),
+        round::Error::Tensor(tensor::Error::TensorShape { .. })
+    ));
     let square = Array2::from_elem((10, 12), 1_u8);
-    assert!(matches!(refused(vec![Update::new(&square).unwrap()]), Error::TensorShape { .. }));
+    assert!(matches!(
+        refused(vec![Update::new(&square).unwrap()]),
+        round::Error::Tensor(tensor::Error::TensorShape { .. })
+    ));
     let pair = vec![good.clone(), good.clone()];
     let error = refused(vec![Update::new(&pair).unwrap()]);
-    assert!(matches!(error, Error::TensorCount { .. } | Error::StructureMismatch { .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            round::Error::Tensor(tensor::Error::TensorCount { .. } | tensor::Error::StructureMismatch { .. })
+        ),
+        "{error}"
+    );
 
     let quantizer = Quantizer::symmetric(1.0, 8).unwrap();
     let range = IntegerRange::new(-3, 3).unwrap();
@@ -306,17 +325,19 @@ fn updates_that_do_not_fit_are_refused_at_the_client() {
     };
     assert_eq!(encode(&floats, Some(10), &numbers(-3), "a"), Ok(2));
     assert_eq!(encode(&floats, Some(0), &numbers(-3), "a"), Ok(2));
-    assert_eq!(encode(&floats, Some(11), &numbers(3), "a"), Err(Error::WeightTooLarge { max: 10 }));
-    assert_eq!(encode(&floats, None, &numbers(3), "a"), Err(Error::WeightExpected { expected: true }));
-    let source = Box::new(Error::Packing(packing::Error::ValueOutOfRange { index: 3, min: -3, max: 3 }));
-    let out_of_range = Error::Tensor { tensor: 0, source };
+    assert_eq!(encode(&floats, Some(11), &numbers(3), "a"), Err(round::Error::WeightTooLarge { max: 10 }));
+    assert_eq!(encode(&floats, None, &numbers(3), "a"), Err(round::Error::WeightExpected { expected: true }));
+    let source = Box::new(packing::Error::ValueOutOfRange { index: 3, min: -3, max: 3 }.into());
+    let out_of_range = round::Error::Tensor(tensor::Error::Tensor { tensor: 0, source });
     assert_eq!(encode(&floats, Some(1), &numbers(4), "a"), Err(out_of_range));
     let error = encode(&floats, Some(1), &numbers(3), "b").unwrap_err();
-    assert!(matches!(error, Error::StructureMismatch { .. }), "{error}");
+    assert!(matches!(error, round::Error::Tensor(tensor::Error::StructureMismatch { .. })), "{error}");
     let mut bad = floats.clone();
     bad[1] = f64::NAN;
-    let not_finite =
-        Error::Tensor { tensor: 0, source: Box::new(Error::Packing(packing::Error::NotFinite { index: 1 })) };
+    let not_finite = round::Error::Tensor(tensor::Error::Tensor {
+        tensor: 0,
+        source: Box::new(packing::Error::NotFinite { index: 1 }.into()),
+    });
     assert_eq!(encode(&bad, Some(1), &numbers(3), "a"), Err(not_finite));
 }
 

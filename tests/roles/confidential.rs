@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use cipherfold::federated::{
-    Error, PlacementKind, Result,
-    channel::{Channel, PlaintextChannel},
-    round::{Aggregator, Client, KeyHolder, Server},
+    PlacementKind,
+    channel::{self, Channel, PlaintextChannel},
+    round::{self, Aggregator, Client, KeyHolder, Server},
 };
 
 use super::support::{MESSAGES, Session, assert_bytes, rng};
@@ -15,8 +15,8 @@ fn tapped() -> Arc<dyn Channel> {
     Arc::new(PlaintextChannel::new())
 }
 
-fn refused<T>(result: Result<T>, from: PlacementKind, to: PlacementKind) {
-    assert_eq!(result.err(), Some(Error::OpenChannel { from, to }));
+fn refused<T>(result: Result<T, round::Error>, from: PlacementKind, to: PlacementKind) {
+    assert_eq!(result.err(), Some(round::Error::Channel(channel::Error::OpenChannel { from, to })));
 }
 
 #[test]

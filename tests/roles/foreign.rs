@@ -5,11 +5,11 @@ use std::sync::Arc;
 use cipherfold::{
     backend::BackendChoice,
     federated::{
-        Digest, Error, KeyHolding, Party, PlacementKind,
-        channel::{Channel, EnvelopeMismatch, PlaintextChannel},
+        Digest, KeyHolding, Party, PlacementKind,
+        channel::{self, Channel, EnvelopeMismatch, PlaintextChannel},
         round::{
-            Aggregator, Client, EncryptionKey, KeyOwner, PartialSum, RoundParameters, RoundSpec, Server,
-            SessionOffer, Update,
+            self, Aggregator, Client, EncryptionKey, KeyOwner, PartialSum, RoundParameters, RoundSpec,
+            Server, SessionOffer, Update,
         },
     },
     paillier::{self, Bits2048, SecretKey, hazmat::InsecureBits512},
@@ -18,8 +18,8 @@ use ndarray::Array1;
 
 use super::support::{MESSAGES, Session, VALUES, bytes, parameters, rng};
 
-fn mismatch(mismatch: EnvelopeMismatch) -> Error {
-    Error::WrongEnvelope { mismatch }
+fn mismatch(mismatch: EnvelopeMismatch) -> round::Error {
+    round::Error::Channel(channel::Error::WrongEnvelope { mismatch })
 }
 
 /// Specifications that differ from the first in one property each.
@@ -83,7 +83,7 @@ fn another_session_is_refused_on_every_channel() {
 fn other_keys_than_those_of_the_round_are_refused() {
     let (here, there) = (Session::new(4), Session::new(5));
     let spec = here.bytes(0);
-    let refused = Error::OtherOffer { expected: here.key().digest(), found: there.key().digest() };
+    let refused = round::Error::OtherOffer { expected: here.key().digest(), found: there.key().digest() };
     let channel = || Arc::clone(&here.channel);
     assert_eq!(Client::new(0, &spec, there.key(), channel()).unwrap_err(), refused);
     assert_eq!(Aggregator::new(&spec, there.key(), channel()).err(), Some(refused.clone()));
@@ -94,7 +94,7 @@ fn other_keys_than_those_of_the_round_are_refused() {
 
     let (here, there) = (Session::with_key_holder(4), Session::with_key_holder(5));
     let (spec, mut rng) = (here.bytes(0), rng(1));
-    let refused = Error::OtherOffer { expected: here.key().digest(), found: there.key().digest() };
+    let refused = round::Error::OtherOffer { expected: here.key().digest(), found: there.key().digest() };
     let server =
         Server::with_key_holder(&spec, there.key(), Arc::clone(&here.channel), Arc::clone(&here.channel));
     assert_eq!(server.err(), Some(refused.clone()));
@@ -113,7 +113,7 @@ fn ciphertexts_under_another_key_are_refused_by_name() {
     let header = here.channel.overhead();
     let (wire, other) = (&here.send_bytes(0, &spec, 1)[0], &there.send_bytes(0, &foreign, 1)[0]);
     let forged = [&wire[..header], &other[header..]].concat();
-    let expected = Error::Paillier(paillier::Error::KeyMismatch {
+    let expected = round::Error::Paillier(paillier::Error::KeyMismatch {
         expected: here.key().fingerprint(),
         found: there.key().fingerprint(),
     });
@@ -135,7 +135,10 @@ fn a_message_of_another_sender_or_for_another_receiver_is_refused() {
     let wire = &session.send_bytes(0, &spec, 1)[0];
     let _ = session.send_bytes(1, &spec, 1); // has exchanged keys
     let refused = session.aggregator(&spec).accept(1, wire).unwrap_err();
-    assert_eq!(refused, Error::BoxOpen { from: Party::Client(1), to: Party::Aggregator });
+    assert_eq!(
+        refused,
+        round::Error::Channel(channel::Error::BoxOpen { from: Party::Client(1), to: Party::Aggregator })
+    );
 }
 
 #[test]
@@ -145,7 +148,7 @@ fn an_offer_is_used_only_if_it_is_the_pinned_one() {
     let relay = Session::new(10);
     let pinned = offer.digest();
     let refused = EncryptionKey::new(relay.owner.offer(), pinned, BackendChoice::Auto).unwrap_err();
-    assert_eq!(refused, Error::PinMismatch { pinned, found: relay.owner.offer().digest() });
+    assert_eq!(refused, round::Error::PinMismatch { pinned, found: relay.owner.offer().digest() });
     let read = SessionOffer::from_bytes(&offer.to_bytes()).unwrap();
     let key = EncryptionKey::new(&read, pinned, BackendChoice::Auto).unwrap();
     assert_eq!(key.fingerprint(), session.key().fingerprint());
@@ -159,18 +162,21 @@ fn an_offer_is_used_only_if_it_is_the_pinned_one() {
     for parameters in [
         parameters(relay.owner.offer().session(), KeyHolding::Server),
         parameters(offer.session(), KeyHolding::KeyHolder),
-        cipherfold::federated::round::SessionParameters { roster: Digest::from_bytes([1; 32]), ..own },
+        round::SessionParameters { roster: Digest::from_bytes([1; 32]), ..own },
     ] {
         digests.push(KeyOwner::with_secret_key(parameters, secret, &mut rng(1)).unwrap().offer().digest());
     }
     digests.sort();
     digests.dedup();
     assert_eq!(digests.len(), 4);
-    let wrong_size = cipherfold::federated::round::SessionParameters { key_bits: 2048, ..own };
+    let wrong_size = round::SessionParameters { key_bits: 2048, ..own };
     let refused = KeyOwner::with_secret_key(wrong_size, secret, &mut rng(1)).unwrap_err();
-    assert_eq!(refused, Error::Paillier(paillier::Error::KeySizeMismatch { expected: 2048, found: 512 }));
-    let no_size = cipherfold::federated::round::SessionParameters { key_bits: 1024, ..own };
-    assert_eq!(KeyOwner::generate(no_size, &mut rng(1)).unwrap_err(), Error::KeyBits { found: 1024 });
+    assert_eq!(
+        refused,
+        round::Error::Paillier(paillier::Error::KeySizeMismatch { expected: 2048, found: 512 })
+    );
+    let no_size = round::SessionParameters { key_bits: 1024, ..own };
+    assert_eq!(KeyOwner::generate(no_size, &mut rng(1)).unwrap_err(), round::Error::KeyBits { found: 1024 });
 }
 
 /// If an attacker's offer is pinned, only a client that requests encryption is affected: it is
@@ -183,7 +189,7 @@ fn a_base_that_hides_nothing_is_refused_before_anything_is_encrypted() {
     let bytes = session.owner.offer().to_bytes();
     let offer = SessionOffer::from_bytes(&[&bytes[..bytes.len() - one.len()], &one].concat()).unwrap();
     let key = EncryptionKey::new(&offer, offer.digest(), BackendChoice::Auto).unwrap();
-    assert_eq!(key.prepare().unwrap_err(), Error::Paillier(paillier::Error::TrivialBase));
+    assert_eq!(key.prepare().unwrap_err(), round::Error::Paillier(paillier::Error::TrivialBase));
     let parameters =
         RoundParameters { offer: offer.digest(), ..session.parameters(0, super::support::bytes()) };
     let spec = RoundSpec::new(parameters).unwrap();
@@ -192,7 +198,7 @@ fn a_base_that_hides_nothing_is_refused_before_anything_is_encrypted() {
     let update = client.encode(&[Update::new(&update).unwrap()]).unwrap();
     assert_eq!(
         client.message(&update, 0, &mut rng(1)).unwrap_err(),
-        Error::Paillier(paillier::Error::TrivialBase)
+        round::Error::Paillier(paillier::Error::TrivialBase)
     );
 }
 
@@ -202,7 +208,7 @@ fn a_base_that_hides_nothing_is_refused_before_anything_is_encrypted() {
 fn a_role_refuses_the_work_of_another_role() {
     let session = Session::new(12);
     let (spec, mut rng) = (session.bytes(0), rng(1));
-    let at_server = Error::KeyHolding { holder: Party::Server };
+    let at_server = round::Error::KeyHolding { holder: Party::Server };
     let wires = session.for_server(session.closed(&spec, &[0, 1]), 1);
     let mut server = session.server(&spec);
     assert_eq!(server.mask(&wires[0], &mut rng).unwrap_err(), at_server);
@@ -217,7 +223,7 @@ fn a_role_refuses_the_work_of_another_role() {
 
     let session = Session::with_key_holder(12);
     let spec = session.bytes(0);
-    let at_holder = Error::KeyHolding { holder: Party::KeyHolder };
+    let at_holder = round::Error::KeyHolding { holder: Party::KeyHolder };
     let wires = session.for_server(session.closed(&spec, &[0, 1]), 1);
     let mut server = session.server(&spec);
     assert_eq!(server.open(&wires[0]).unwrap_err(), at_holder);
@@ -235,9 +241,15 @@ fn with_a_key_holder_the_server_takes_no_open_channels() {
     let refused = |aggregator: Arc<dyn Channel>, key_holder: Arc<dyn Channel>| {
         Server::with_key_holder(&spec, session.key(), aggregator, key_holder).err()
     };
-    let to_server = Error::OpenChannel { from: PlacementKind::Aggregator, to: PlacementKind::Server };
+    let to_server = round::Error::Channel(channel::Error::OpenChannel {
+        from: PlacementKind::Aggregator,
+        to: PlacementKind::Server,
+    });
     assert_eq!(refused(open(), boxed()), Some(to_server));
-    let to_holder = Error::OpenChannel { from: PlacementKind::Server, to: PlacementKind::KeyHolder };
+    let to_holder = round::Error::Channel(channel::Error::OpenChannel {
+        from: PlacementKind::Server,
+        to: PlacementKind::KeyHolder,
+    });
     assert_eq!(refused(boxed(), open()), Some(to_holder));
     assert_eq!(refused(boxed(), boxed()), None);
 }
@@ -251,13 +263,13 @@ fn numbers_of_messages_that_are_not_there_are_refused() {
     let update = client.encode(&[Update::new(&update).unwrap()]).unwrap();
     assert_eq!(update.messages(), MESSAGES);
     for number in [MESSAGES, u64::MAX] {
-        let refused = Error::MessageNumber { number, messages: MESSAGES };
+        let refused = round::Error::MessageNumber { number, messages: MESSAGES };
         assert_eq!(client.message(&update, number, &mut rng(1)).unwrap_err(), refused);
         let mut sum = session.closed(&spec, &[0, 1]);
         assert_eq!(sum.message(number, &*session.channel, &mut rng(1)).unwrap_err(), refused);
     }
     let mut sum = session.closed(&spec, &[0, 1]);
     let _ = sum.message(1, &*session.channel, &mut rng(1)).unwrap();
-    let taken = Error::MessageNumber { number: 1, messages: MESSAGES };
+    let taken = round::Error::MessageNumber { number: 1, messages: MESSAGES };
     assert_eq!(sum.message(1, &*session.channel, &mut rng(1)).unwrap_err(), taken);
 }

@@ -2,8 +2,9 @@
 
 use cipherfold::{
     federated::{
-        Error, KeyHolding, Party,
-        channel::{Envelope, EnvelopeMismatch},
+        KeyHolding, Party,
+        channel::{self, Envelope, EnvelopeMismatch},
+        round,
     },
     paillier,
 };
@@ -59,7 +60,7 @@ fn any_order_and_any_repetition_gives_the_same_sum() {
             for wire in answers {
                 match server.unmask(&wire) {
                     Ok(()) => taken += 1,
-                    Err(Error::MessageNumber { messages: MESSAGES, .. }) => refused += 1, // answered already
+                    Err(round::Error::MessageNumber { messages: MESSAGES, .. }) => refused += 1, // answered already
                     Err(error) => panic!("{error}"),
                 }
             }
@@ -77,7 +78,7 @@ fn a_second_message_in_the_place_of_the_first_is_refused() {
     let spec = session.bytes(0);
     let aggregator = session.aggregator(&spec);
     let (first, second) = (session.send_bytes(1, &spec, 10), session.send_bytes(1, &spec, 200));
-    let conflict = |from, number| Error::ConflictingMessage { from, number };
+    let conflict = |from, number| round::Error::ConflictingMessage { from, number };
     for (number, (first, second)) in (0..).zip(first.iter().zip(&second)) {
         let _ = aggregator.accept(1, first).unwrap();
         assert_eq!(aggregator.accept(1, second).unwrap_err(), conflict(Party::Client(1), number));
@@ -112,7 +113,7 @@ fn a_second_message_between_server_and_key_holder_is_refused() {
     let question = server.mask(&to_server[0], &mut rng).unwrap();
     assert_eq!(
         server.mask(&others[0], &mut rng).unwrap_err(),
-        Error::ConflictingMessage { from: Party::Aggregator, number: 0 }
+        round::Error::ConflictingMessage { from: Party::Aggregator, number: 0 }
     );
     assert_eq!(server.mask(&to_server[0], &mut rng).unwrap(), question, "the same mask");
     let answer = holder.decrypt_masked(&spec, &question, &mut rng).unwrap();
@@ -120,15 +121,15 @@ fn a_second_message_between_server_and_key_holder_is_refused() {
     let other = other_server.mask(&to_server[0], &mut rng).unwrap();
     assert_ne!(other, question);
     let refused = holder.decrypt_masked(&spec, &other, &mut rng).unwrap_err();
-    assert_eq!(refused, Error::AlreadyOpened { round: 3 });
+    assert_eq!(refused, round::Error::AlreadyOpened { round: 3 });
     // An answer without a request.
-    let unasked = Error::MessageNumber { number: 0, messages: MESSAGES };
+    let unasked = round::Error::MessageNumber { number: 0, messages: MESSAGES };
     assert_eq!(session.server(&spec).unmask(&answer).unwrap_err(), unasked);
     server.unmask(&answer).unwrap();
     assert_eq!(server.unmask(&answer).unwrap_err(), unasked);
     assert_eq!(server.mask(&to_server[0], &mut rng).unwrap_err(), unasked, "answered already");
     assert_eq!(server.missing(), MESSAGES - 1);
-    assert_eq!(server.finish().unwrap_err(), Error::MissingPart { number: 1 });
+    assert_eq!(server.finish().unwrap_err(), round::Error::MissingPart { number: 1 });
 }
 
 #[test]
@@ -144,24 +145,39 @@ fn late_messages_belong_to_a_finished_round() {
     let aggregator = session.aggregator(&second);
     let mismatch = EnvelopeMismatch::Round { expected: 1, found: 0 };
     for wire in &late {
-        assert_eq!(aggregator.accept(3, wire).unwrap_err(), Error::WrongEnvelope { mismatch });
+        assert_eq!(
+            aggregator.accept(3, wire).unwrap_err(),
+            round::Error::Channel(channel::Error::WrongEnvelope { mismatch })
+        );
     }
-    assert_eq!(aggregator.commit(3).unwrap_err(), Error::IncompleteUpdate { client: 3, missing: MESSAGES });
+    assert_eq!(
+        aggregator.commit(3).unwrap_err(),
+        round::Error::IncompleteUpdate { client: 3, missing: MESSAGES }
+    );
 
     // The same for the sum, and for the key holder's messages.
     let to_server = session.for_server(session.closed(&first, &[0, 1]), 1);
-    assert_eq!(session.server(&second).open(&to_server[0]).unwrap_err(), Error::WrongEnvelope { mismatch });
+    assert_eq!(
+        session.server(&second).open(&to_server[0]).unwrap_err(),
+        round::Error::Channel(channel::Error::WrongEnvelope { mismatch })
+    );
     let session = Session::with_key_holder(12);
     let (first, second, mut rng) = (session.bytes(0), session.bytes(1), rng(1));
     let (mut server, mut next, holder) =
         (session.server(&first), session.server(&second), session.key_holder());
     let to_server = session.for_server(session.closed(&first, &[0, 1]), 1);
-    assert_eq!(next.mask(&to_server[0], &mut rng).unwrap_err(), Error::WrongEnvelope { mismatch });
+    assert_eq!(
+        next.mask(&to_server[0], &mut rng).unwrap_err(),
+        round::Error::Channel(channel::Error::WrongEnvelope { mismatch })
+    );
     let question = server.mask(&to_server[0], &mut rng).unwrap();
     let refused = holder.decrypt_masked(&second, &question, &mut rng).unwrap_err();
-    assert_eq!(refused, Error::WrongEnvelope { mismatch });
+    assert_eq!(refused, round::Error::Channel(channel::Error::WrongEnvelope { mismatch }));
     let answer = holder.decrypt_masked(&first, &question, &mut rng).unwrap();
-    assert_eq!(next.unmask(&answer).unwrap_err(), Error::WrongEnvelope { mismatch });
+    assert_eq!(
+        next.unmask(&answer).unwrap_err(),
+        round::Error::Channel(channel::Error::WrongEnvelope { mismatch })
+    );
 }
 
 /// Messages in the clear with a change at any position: refused, without an effect.
@@ -196,7 +212,7 @@ fn a_message_that_is_refused_changes_nothing() {
             assert!(
                 matches!(
                     refused,
-                    Error::Paillier(
+                    round::Error::Paillier(
                         paillier::Error::CiphertextZero { index: 0 }
                             | paillier::Error::CiphertextRange { index: 0 }
                     )
@@ -219,7 +235,8 @@ fn an_altered_box_is_refused() {
     let spec = session.bytes(0);
     let aggregator = session.aggregator(&spec);
     let wire = &session.send_bytes(0, &spec, 1)[0];
-    let closed = Error::BoxOpen { from: Party::Client(0), to: Party::Aggregator };
+    let closed =
+        round::Error::Channel(channel::Error::BoxOpen { from: Party::Client(0), to: Party::Aggregator });
     for byte in 0..wire.len() {
         let mut altered = wire.clone();
         altered[byte] ^= 0x40;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use cipherfold::{
     federated::{
-        Error, KeyHolding,
-        channel::{Message, Payload},
-        round::{KeyOwner, RoundParameters, RoundSpec},
+        KeyHolding,
+        channel::{self, Message, Payload},
+        round::{self, KeyOwner, RoundParameters, RoundSpec},
     },
     paillier::{CiphertextBatch, Plaintext, SecretKey, hazmat::InsecureBits512},
 };
@@ -49,12 +49,12 @@ fn a_round_is_opened_once() {
         assert_bytes(&opened, &[0, 1, 2], 6);
         // The same round with one client fewer: the difference would be that client's update.
         let refused = session.open(&spec, session.closed(&spec, &[0, 1]));
-        assert_eq!(refused, Err(Error::AlreadyOpened { round: 3 }));
+        assert_eq!(refused, Err(round::Error::AlreadyOpened { round: 3 }));
         // The same round under another specification.
         let parameters = RoundParameters { max_clients: 3, ..session.parameters(3, bytes()) };
         let other = RoundSpec::new(parameters).unwrap();
         let refused = session.open(&other, session.closed(&other, &[0, 1]));
-        assert_eq!(refused, Err(Error::AlreadyOpened { round: 3 }));
+        assert_eq!(refused, Err(round::Error::AlreadyOpened { round: 3 }));
         // Another round may be opened.
         let opened = session.open(&next, session.closed(&next, &[0, 1])).unwrap();
         assert_bytes(&opened, &[0, 1], 3);
@@ -116,17 +116,23 @@ fn a_round_is_opened_once_also_after_a_restart() {
         assert_eq!(second.owner.opened_rounds(), kept);
         for (round, spec) in [(0, &spec), (1, &half)] {
             let refused = second.open(spec, second.closed(spec, &[0, 1]));
-            assert_eq!(refused, Err(Error::AlreadyOpened { round }));
+            assert_eq!(refused, Err(round::Error::AlreadyOpened { round }));
         }
         let next = second.bytes(2);
         assert_bytes(&second.open(&next, second.closed(&next, &[0, 1])).unwrap(), &[0, 1], 3);
         // Without the record, the new process would not know the opened rounds.
         let third = restarted(&first);
         assert!(third.open(&spec, third.closed(&spec, &[0, 1])).is_ok());
-        assert_eq!(third.owner.restore_opened_rounds(&kept).unwrap_err(), Error::AlreadyOpened { round: 0 });
+        assert_eq!(
+            third.owner.restore_opened_rounds(&kept).unwrap_err(),
+            round::Error::AlreadyOpened { round: 0 }
+        );
         for cut in 0..kept.len() {
             let refused = third.owner.restore_opened_rounds(&kept[..cut]).unwrap_err();
-            assert!(matches!(refused, Error::PayloadDecoding { .. }), "{cut} bytes: {refused}");
+            assert!(
+                matches!(refused, round::Error::Channel(channel::Error::PayloadDecoding { .. })),
+                "{cut} bytes: {refused}"
+            );
         }
     }
 }
@@ -148,7 +154,7 @@ fn restoring_opened_rounds_takes_all_or_none() {
     second.server(&spec).open(&wires[2]).unwrap();
     let before = second.owner.opened_rounds();
     let refused = second.owner.restore_opened_rounds(&kept).unwrap_err();
-    assert_eq!(refused, Error::AlreadyOpened { round: 1 });
+    assert_eq!(refused, round::Error::AlreadyOpened { round: 1 });
     assert_eq!(second.owner.opened_rounds(), before);
     let zeroth = second.bytes(0);
     assert!(second.open(&zeroth, second.closed(&zeroth, &[0, 2])).is_ok(), "nothing is known of round 0");
@@ -164,7 +170,7 @@ fn restoring_opened_rounds_takes_all_or_none() {
     for round in [0, 1, 5, 7] {
         let spec = third.bytes(round);
         let refused = third.open(&spec, third.closed(&spec, &[0, 2]));
-        assert_eq!(refused, Err(Error::AlreadyOpened { round }));
+        assert_eq!(refused, Err(round::Error::AlreadyOpened { round }));
     }
 }
 
@@ -211,8 +217,8 @@ fn bits_outside_of_the_slots_are_refused() {
             // The top bit of a slot is 512: two clients reach 510.
             let expected = match (used, bit % 10) {
                 (true, _) => Ok(()),
-                (false, 9) => Err(Error::SumOutOfRange { tensor: 0, index: 102 + bit / 10 }),
-                (false, _) => Err(Error::UnusedBits { number: number as u64 }),
+                (false, 9) => Err(round::Error::SumOutOfRange { tensor: 0, index: 102 + bit / 10 }),
+                (false, _) => Err(round::Error::UnusedBits { number: number as u64 }),
             };
             assert_eq!(opened, expected, "message {number}, bit {bit}");
             assert_eq!(server.missing(), if used { MESSAGES - 1 } else { MESSAGES });

@@ -2,10 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use cipherfold::federated::{
-    Error,
-    round::{Aggregator, PartialSum, RoundParameters, RoundSpec},
-};
+use cipherfold::federated::round::{self, Aggregator, PartialSum, RoundParameters, RoundSpec};
 
 use super::support::{MESSAGES, Session, assert_bytes, bytes};
 
@@ -25,7 +22,7 @@ fn part(session: &Session, spec: &RoundSpec, messages: Range<u64>, clients: &[u3
 }
 
 /// The parts in this order, merged into the first.
-fn merged(parts: impl IntoIterator<Item = PartialSum>) -> cipherfold::federated::Result<PartialSum> {
+fn merged(parts: impl IntoIterator<Item = PartialSum>) -> Result<PartialSum, round::Error> {
     let mut parts = parts.into_iter();
     let mut whole = parts.next().unwrap();
     parts.try_for_each(|part| whole.merge(part))?;
@@ -45,7 +42,10 @@ fn aggregators_of_different_messages() {
         let parts = || cuts.windows(2).map(|cut| part(&session, &spec, cut[0]..cut[1], &[0, 1, 3]));
         for part in parts().filter(|part| part.participants() == [0, 1, 3]) {
             if cuts.contains(&1) || cuts.contains(&2) {
-                assert!(matches!(part.for_server().err(), Some(Error::MissingPart { .. })), "{cuts:?}");
+                assert!(
+                    matches!(part.for_server().err(), Some(round::Error::MissingPart { .. })),
+                    "{cuts:?}"
+                );
             }
         }
         let mut all: Vec<_> = parts().collect();
@@ -125,7 +125,7 @@ fn parts_that_share_a_set_of_clients_grow_by_themselves() {
     whole.merge(part(&session, &spec, 0..2, &[2])).unwrap();
     assert_eq!(
         whole.merge(part(&session, &spec, 1..3, &[2])).unwrap_err(),
-        Error::CountedTwice { client: 2, number: 1 }
+        round::Error::CountedTwice { client: 2, number: 1 }
     );
     whole.merge(part(&session, &spec, 2..3, &[2])).unwrap();
     assert_bytes(&session.open(&spec, whole.for_server().unwrap()).unwrap(), &[0, 1, 2], 6);
@@ -136,7 +136,7 @@ fn a_client_is_counted_once() {
     let session = Session::new(4);
     let spec = session.bytes(0);
     for second in [[1, 2].as_slice(), &[0], &[0, 1]] {
-        let twice = Error::CountedTwice { client: u32::from(second[0] == 1), number: 0 };
+        let twice = round::Error::CountedTwice { client: u32::from(second[0] == 1), number: 0 };
         let mut whole = part(&session, &spec, 0..3, &[0, 1]);
         assert_eq!(whole.merge(part(&session, &spec, 0..3, second)).unwrap_err(), twice);
         assert_eq!(
@@ -149,8 +149,8 @@ fn a_client_is_counted_once() {
     // A message in both, and one only in the second: refused, without an effect.
     let mut whole = part(&session, &spec, 0..2, &[0, 1]);
     let overlapping = part(&session, &spec, 1..3, &[0, 1]);
-    assert_eq!(whole.merge(overlapping).unwrap_err(), Error::CountedTwice { client: 0, number: 1 });
-    assert_eq!(whole.for_server().err(), Some(Error::MissingPart { number: 2 }));
+    assert_eq!(whole.merge(overlapping).unwrap_err(), round::Error::CountedTwice { client: 0, number: 1 });
+    assert_eq!(whole.for_server().err(), Some(round::Error::MissingPart { number: 2 }));
 
     let mut whole = part(&session, &spec, 0..2, &[0, 1]);
     whole.merge(part(&session, &spec, 2..3, &[0, 1])).unwrap();
@@ -166,9 +166,9 @@ fn parts_over_different_clients_are_not_a_sum() {
     let whole =
         merged([part(&session, &spec, 0..2, &[0, 1, 2]), part(&session, &spec, 2..3, &[0, 1])]).unwrap();
     assert_eq!(whole.participants(), [0, 1, 2]);
-    assert_eq!(whole.for_server().err(), Some(Error::MissingPart { number: 2 }));
+    assert_eq!(whole.for_server().err(), Some(round::Error::MissingPart { number: 2 }));
     let whole = merged([part(&session, &spec, 0..1, &[0, 1]), part(&session, &spec, 2..3, &[0, 1])]).unwrap();
-    assert_eq!(whole.for_server().err(), Some(Error::MissingPart { number: 1 }));
+    assert_eq!(whole.for_server().err(), Some(round::Error::MissingPart { number: 1 }));
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn merged_parts_have_no_more_clients_than_have_room() {
     let spec = session.bytes(0);
     let mut whole = part(&session, &spec, 0..3, &[0, 1, 2]);
     let refused = whole.merge(part(&session, &spec, 0..3, &[4, 5])).unwrap_err();
-    assert_eq!(refused, Error::TooManyClients { limit: 4, found: 5 });
+    assert_eq!(refused, round::Error::TooManyClients { limit: 4, found: 5 });
     whole.merge(part(&session, &spec, 0..3, &[3])).unwrap();
     assert_bytes(&session.open(&spec, whole.for_server().unwrap()).unwrap(), &[0, 1, 2, 3], 10);
 }
@@ -188,7 +188,7 @@ fn parts_of_another_round_are_refused() {
     let (spec, next) = (session.bytes(0), session.bytes(1));
     let parameters = RoundParameters { max_clients: 3, ..session.parameters(0, bytes()) };
     for other in [next, RoundSpec::new(parameters).unwrap()] {
-        let expected = Error::OtherRound { expected: spec.digest(), found: other.digest() };
+        let expected = round::Error::OtherRound { expected: spec.digest(), found: other.digest() };
         let mut whole = part(&session, &spec, 0..3, &[0]);
         assert_eq!(whole.merge(part(&session, &other, 0..3, &[1])).unwrap_err(), expected);
         let bytes = part(&session, &other, 0..3, &[1]).into_bytes().unwrap();
@@ -205,13 +205,13 @@ fn an_aggregator_of_some_messages_takes_no_others() {
     let sent = session.send_bytes(0, &spec, 1);
     let aggregator = over(1..2).unwrap();
     for number in [0, 2] {
-        let refused = Error::MessageNumber { number, messages: MESSAGES };
+        let refused = round::Error::MessageNumber { number, messages: MESSAGES };
         assert_eq!(aggregator.accept(0, &sent[number as usize]).unwrap_err(), refused);
     }
     assert_eq!(aggregator.accept(0, &sent[1]).unwrap().missing, 0);
     #[expect(clippy::reversed_empty_ranges, reason = "refused")]
     for range in [0..4, 3..4, 4..4, 2..1, 0..u64::MAX] {
-        let refused = Error::MessageNumber { number: range.end, messages: MESSAGES };
+        let refused = round::Error::MessageNumber { number: range.end, messages: MESSAGES };
         assert_eq!(over(range).err(), Some(refused));
     }
     assert!(over(3..3).is_ok(), "none of the messages");

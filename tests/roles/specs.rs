@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use cipherfold::{
     federated::{
-        Digest, Error, KeyHolding, SessionId,
-        round::{Rates, RoundParameters, RoundSpec, SumSpec, TensorSpec, Update},
+        Digest, KeyHolding, SessionId,
+        round::{self, Rates, RoundParameters, RoundSpec, SumSpec, TensorSpec, Update},
         tensor::{DType, Encoding, Structure},
     },
     packing::{self, IntegerRange, Modular, QuantizedSum, Quantizer},
@@ -125,16 +125,16 @@ type Zeros = Vec<(DType, ArrayD<i32>, ArrayD<u8>)>;
 fn invalid_rounds_are_refused_with_the_numbers() {
     let good = || parameters(vec![SumSpec::new(leaf(DType::F32, [10], mean(16)))]);
     let refused = |parameters| RoundSpec::new(parameters).unwrap_err();
-    assert_eq!(refused(RoundParameters { key_bits: 1024, ..good() }), Error::KeyBits { found: 1024 });
+    assert_eq!(refused(RoundParameters { key_bits: 1024, ..good() }), round::Error::KeyBits { found: 1024 });
     for (setting, parameters) in [
         ("max_clients", RoundParameters { max_clients: 0, ..good() }),
         ("min_clients", RoundParameters { min_clients: 0, ..good() }),
         ("chunk_ciphertexts", RoundParameters { chunk_ciphertexts: 0, ..good() }),
     ] {
-        assert_eq!(refused(parameters), Error::Setting { setting, minimum: 1 });
+        assert_eq!(refused(parameters), round::Error::Setting { setting, minimum: 1 });
     }
     let many = RoundParameters { min_clients: 11, max_clients: 10, ..good() };
-    assert_eq!(refused(many), Error::TooManyClients { limit: 10, found: 11 });
+    assert_eq!(refused(many), round::Error::TooManyClients { limit: 10, found: 11 });
 
     let with = |tensors, max_weight: Option<u32>| {
         let sum = SumSpec::new(tensors);
@@ -143,17 +143,21 @@ fn invalid_rounds_are_refused_with_the_numbers() {
     };
     assert_eq!(
         refused(with(leaf(DType::F32, [10], mean(40)), Some(1 << 30))),
-        Error::Packing(packing::Error::WeightedValueTooWide { value_bits: 40, max_weight: 1 << 30 })
+        round::Error::Packing(packing::Error::WeightedValueTooWide { value_bits: 40, max_weight: 1 << 30 })
     );
     assert_eq!(
         refused(with(leaf(DType::F32, [10], mean(16)), Some(0))),
-        Error::Packing(packing::Error::LayoutEmpty { value_bits: 16, max_summands: 1000, max_weight: 0 })
+        round::Error::Packing(packing::Error::LayoutEmpty {
+            value_bits: 16,
+            max_summands: 1000,
+            max_weight: 0
+        })
     );
     let total =
         RoundParameters { max_clients: u32::MAX, ..with(leaf(DType::F32, [10], mean(16)), Some(u32::MAX)) };
     assert!(matches!(
         refused(total),
-        Error::Packing(packing::Error::TotalWeightTooLarge {
+        round::Error::Packing(packing::Error::TotalWeightTooLarge {
             max_summands: u32::MAX,
             max_weight: u32::MAX,
             ..
@@ -169,12 +173,12 @@ fn invalid_rounds_are_refused_with_the_numbers() {
     assert!(RoundSpec::new(with(pair(range), None)).is_ok());
     let quantized = Encoding::QuantizedI64(QuantizedSum::new(-1_i64, 1).unwrap());
     for encoding in [mean(8), quantized] {
-        let error = Error::EncodingType { tensor: 1, dtype: DType::I32 };
+        let error = round::Error::EncodingType { tensor: 1, dtype: DType::I32 };
         assert_eq!(refused(with(pair(encoding), None)), error);
     }
     let modular = Encoding::Modular(Modular::new(7).unwrap());
     let floats = leaf(DType::F64, [1], modular);
-    assert_eq!(refused(with(floats, None)), Error::EncodingType { tensor: 0, dtype: DType::F64 });
+    assert_eq!(refused(with(floats, None)), round::Error::EncodingType { tensor: 0, dtype: DType::F64 });
 
     // More values than can be counted, alone or together, also where a product of lengths
     // overflows.
@@ -183,11 +187,11 @@ fn invalid_rounds_are_refused_with_the_numbers() {
     let shapes: [&[usize]; 5] = [&[usize::MAX], &[usize::MAX, 2], &[root, root], &[most, 2], &[most + 1]];
     for shape in shapes {
         let error = refused(with(leaf(DType::F32, shape, mean(16)), None));
-        assert!(matches!(error, Error::RoundTooLarge { .. }), "{shape:?}: {error}");
+        assert!(matches!(error, round::Error::RoundTooLarge { .. }), "{shape:?}: {error}");
     }
     let half = || leaf(DType::F32, [most / 4 * 3], mean(16));
     let error = refused(with(Structure::tuple([half(), half()]).unwrap(), None));
-    assert_eq!(error, Error::RoundTooLarge { maximum: most as u64 });
+    assert_eq!(error, round::Error::RoundTooLarge { maximum: most as u64 });
     // A length of zero makes the product zero, for any other lengths.
     let empty = RoundSpec::new(with(leaf(DType::F32, [usize::MAX, 0, 2], mean(16)), None)).unwrap();
     assert_eq!((empty.costs().values, empty.costs().bytes_per_value()), (0, 0.0));

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use cipherfold::{
     backend::BackendChoice,
     federated::{
-        Error,
-        round::{Aggregator, KeyOwner},
+        channel,
+        round::{self, Aggregator, KeyOwner},
     },
     paillier,
 };
@@ -65,15 +65,18 @@ fn the_state_of_another_round_or_session_is_refused() {
         Aggregator::from_bytes(spec, key, Arc::clone(&session.channel), bytes).err()
     };
     assert_eq!(restore(&spec, session.key(), &bytes), None);
-    let expected = Error::OtherRound { expected: next.digest(), found: spec.digest() };
+    let expected = round::Error::OtherRound { expected: next.digest(), found: spec.digest() };
     assert_eq!(restore(&next, session.key(), &bytes), Some(expected));
     let foreign = restore(&spec, other.key(), &bytes);
-    assert!(matches!(foreign, Some(Error::OtherOffer { .. })), "{foreign:?}");
+    assert!(matches!(foreign, Some(round::Error::OtherOffer { .. })), "{foreign:?}");
     for cut in 0..bytes.len().min(400) {
         assert!(restore(&spec, session.key(), &bytes[..cut]).is_some(), "{cut} bytes");
     }
     let newer = [&[2], &bytes[1..]].concat();
-    assert_eq!(restore(&spec, session.key(), &newer), Some(Error::EncodingVersion { expected: 1, found: 2 }));
+    assert_eq!(
+        restore(&spec, session.key(), &newer),
+        Some(round::Error::Channel(channel::Error::EncodingVersion { expected: 1, found: 2 }))
+    );
 }
 
 /// A server that restarts with its stored seeds sends the same requests to the key holder.
@@ -104,7 +107,7 @@ fn a_server_continues_with_the_seeds_of_its_masks() {
     let mut third = session.server(&spec);
     let question = third.mask(&sums[0], &mut rng(4)).unwrap();
     let refused = holder.decrypt_masked(&spec, &question, &mut rng(5)).unwrap_err();
-    assert_eq!(refused, Error::AlreadyOpened { round: 0 });
+    assert_eq!(refused, round::Error::AlreadyOpened { round: 0 });
 }
 
 /// The owner of the keys continues with the same offer, the same key, and its opened rounds.
@@ -125,7 +128,7 @@ fn an_owner_of_keys_is_restored_from_its_bytes() {
     let sum = restored.closed(&next, &[1, 2]);
     assert_bytes(&restored.open(&next, sum).unwrap(), &[1, 2], 2 + 3);
     let second = restored.closed(&spec, &[1, 2]);
-    assert_eq!(restored.open(&spec, second).unwrap_err(), Error::AlreadyOpened { round: 0 });
+    assert_eq!(restored.open(&spec, second).unwrap_err(), round::Error::AlreadyOpened { round: 0 });
 }
 
 #[test]
@@ -137,11 +140,14 @@ fn bytes_that_are_not_an_owner_of_keys_are_refused() {
     }
     restore(&[&bytes[..], &[0]].concat());
     let newer = [&[2], &bytes[1..]].concat();
-    assert_eq!(restore(&newer), Error::EncodingVersion { expected: 1, found: 2 });
+    assert_eq!(
+        restore(&newer),
+        round::Error::Channel(channel::Error::EncodingVersion { expected: 1, found: 2 })
+    );
 
     // The offer of one session before the secret key of another one.
     let offer = 1 + Session::new(46).owner.offer().to_bytes().len();
     let mixed = [&bytes[..offer], &others[offer..]].concat();
     let refused = restore(&mixed);
-    assert!(matches!(refused, Error::Paillier(paillier::Error::KeyMismatch { .. })), "{refused:?}");
+    assert!(matches!(refused, round::Error::Paillier(paillier::Error::KeyMismatch { .. })), "{refused:?}");
 }

@@ -2,9 +2,8 @@
 
 use cipherfold::{
     federated::{
-        Error,
-        round::{Client, Piece, RoundSpec, StreamedUpdate, SumSpec, TensorSpec, Update},
-        tensor::{DType, Encoding, Structure, Tensor, TensorType, TensorView},
+        round::{self, Client, Piece, RoundSpec, StreamedUpdate, SumSpec, TensorSpec, Update},
+        tensor::{self, DType, Encoding, Structure, Tensor, TensorType, TensorView},
     },
     packing::{self, IntegerRange, Quantizer},
 };
@@ -102,7 +101,7 @@ fn pieces_cover_every_element_once() {
     }
     assert_eq!(covered, [vec![99, 0, 70, 1], vec![VALUES]]);
     let messages = update.messages();
-    let beyond = Error::MessageNumber { number: messages, messages };
+    let beyond = round::Error::MessageNumber { number: messages, messages };
     assert_eq!(update.pieces(messages), Err(beyond));
 }
 
@@ -130,14 +129,17 @@ fn pieces_that_do_not_fit_are_refused() {
     let client = session.client(1, &spec);
     let stream = |parts: &[_]| client.stream(parts).unwrap_err();
     let fitting = parts(&spec, 7);
-    assert_eq!(stream(&fitting[..1]), Error::SumCount { expected: 2, found: 1 });
-    assert_eq!(stream(&parts(&spec, 8)), Error::WeightTooLarge { max: 7 });
+    assert_eq!(stream(&fitting[..1]), round::Error::SumCount { expected: 2, found: 1 });
+    assert_eq!(stream(&parts(&spec, 8)), round::Error::WeightTooLarge { max: 7 });
     let mut unweighted = fitting.clone();
     unweighted[0].1 = None;
-    assert_eq!(stream(&unweighted), Error::WeightExpected { expected: true });
+    assert_eq!(stream(&unweighted), round::Error::WeightExpected { expected: true });
     let mut swapped = fitting.clone();
     swapped.swap(0, 1);
-    assert!(matches!(stream(&swapped), Error::StructureMismatch { .. } | Error::TensorCount { .. }));
+    assert!(matches!(
+        stream(&swapped),
+        round::Error::Tensor(tensor::Error::StructureMismatch { .. } | tensor::Error::TensorCount { .. })
+    ));
 
     let update = client.stream(&fitting).unwrap();
     let last = update.messages() - 1;
@@ -148,15 +150,15 @@ fn pieces_that_do_not_fit_are_refused() {
         assert_eq!(found, sent);
         found
     };
-    assert_eq!(check(&[]), Error::PieceCount { expected: 1, found: 0 });
+    assert_eq!(check(&[]), round::Error::PieceCount { expected: 1, found: 0 });
     let (short, other) = (ArrayD::<u8>::zeros(vec![len - 1]), ArrayD::<u16>::zeros(vec![len]));
-    let piece = |found: String| Error::Piece { piece: 0, expected: format!("u8[{len}]"), found };
+    let piece = |found: String| round::Error::Piece { piece: 0, expected: format!("u8[{len}]"), found };
     assert_eq!(check(&[view(&short)]), piece(format!("u8[{}]", len - 1)));
     assert_eq!(check(&[view(&other)]), piece(format!("u16[{len}]")));
 
     let other = session.client(1, &session.bytes(0));
     let refused = other.streamed_message(&update, 0, &[], &mut rng(1)).unwrap_err();
-    assert!(matches!(refused, Error::OtherRound { .. }), "{refused:?}");
+    assert!(matches!(refused, round::Error::OtherRound { .. }), "{refused:?}");
 }
 
 #[test]
@@ -170,7 +172,7 @@ fn an_element_that_cannot_be_encoded_is_named_by_its_place_in_its_tensor() {
     let mut values = ArrayD::<u8>::zeros(vec![elements.len()]);
     values[[3]] = 10;
     let source = packing::Error::ValueOutOfRange { index: elements.start + 3, min: 0, max: 9 };
-    let expected = Error::Tensor { tensor: 0, source: Box::new(source.into()) };
+    let expected = round::Error::Tensor(tensor::Error::Tensor { tensor: 0, source: Box::new(source.into()) });
     assert_eq!(update.check(1, &[view(&values)]), Err(expected.clone()));
     let sent = client.streamed_message(&update, 1, &[view(&values)], &mut rng(1));
     assert_eq!(sent.unwrap_err(), expected);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use cipherfold::federated::{
-    Error, KeyHolding,
-    round::{ClosedSum, DecodedPiece, PartialSum, RoundResult, RoundSpec, StreamedServer, Update},
+    KeyHolding,
+    round::{self, ClosedSum, DecodedPiece, PartialSum, RoundResult, RoundSpec, StreamedServer, Update},
     tensor::Tensor,
 };
 
@@ -122,7 +122,7 @@ fn a_streamed_result_misses_nothing_silently() {
         server.open(wire).unwrap();
     }
     assert!(server.missing() > 0);
-    assert!(matches!(server.finish(), Err(Error::MissingPart { .. })));
+    assert!(matches!(server.finish(), Err(round::Error::MissingPart { .. })));
 }
 
 #[test]
@@ -138,15 +138,15 @@ fn a_part_has_its_own_messages_only() {
     };
     let mut part = bytes().part_for_server(1..2).unwrap();
     for number in [0, 2, 3] {
-        let refused = Error::MessageNumber { number, messages: MESSAGES };
+        let refused = round::Error::MessageNumber { number, messages: MESSAGES };
         assert_eq!(part.message(number, &*session.channel, &mut rng(1)).unwrap_err(), refused);
     }
     assert!(part.message(1, &*session.channel, &mut rng(1)).is_ok());
-    let used = Error::MessageNumber { number: 1, messages: MESSAGES };
+    let used = round::Error::MessageNumber { number: 1, messages: MESSAGES };
     assert_eq!(part.message(1, &*session.channel, &mut rng(1)).unwrap_err(), used, "each once");
     #[expect(clippy::reversed_empty_ranges, reason = "refused")]
     for range in [0..4, 4..4, 2..1, 0..u64::MAX] {
-        let refused = Error::MessageNumber { number: range.end, messages: MESSAGES };
+        let refused = round::Error::MessageNumber { number: range.end, messages: MESSAGES };
         assert_eq!(bytes().part_for_server(range).err(), Some(refused));
     }
     assert_eq!(bytes().part_for_server(3..3).unwrap().messages(), 0);
@@ -158,13 +158,8 @@ fn a_part_needs_its_sums_and_the_minimum_of_clients() {
     let spec = session.bytes(0);
     let over = |messages: core::ops::Range<u64>, clients: &[u32]| {
         let channel = Arc::clone(&session.channel);
-        let aggregator = cipherfold::federated::round::Aggregator::for_messages(
-            &spec,
-            session.key(),
-            channel,
-            messages.clone(),
-        )
-        .unwrap();
+        let aggregator =
+            round::Aggregator::for_messages(&spec, session.key(), channel, messages.clone()).unwrap();
         for client in clients {
             let sent = session.send_bytes(*client, &spec, 1);
             for number in messages.clone() {
@@ -174,9 +169,9 @@ fn a_part_needs_its_sums_and_the_minimum_of_clients() {
         }
         aggregator.close().unwrap()
     };
-    let missing = Error::MissingPart { number: 2 };
+    let missing = round::Error::MissingPart { number: 2 };
     assert_eq!(over(0..2, &[0, 1]).part_for_server(1..3).err(), Some(missing.clone()));
-    let few = Error::TooFewClients { minimum: 2, found: 1, absent: Vec::new() };
+    let few = round::Error::TooFewClients { minimum: 2, found: 1, absent: Vec::new() };
     assert_eq!(over(1..2, &[3]).part_for_server(1..2).err(), Some(few));
     // The rest of the round may be over other clients here; the server compares them.
     let mut mixed = over(0..2, &[0, 1, 2]);
@@ -187,7 +182,7 @@ fn a_part_needs_its_sums_and_the_minimum_of_clients() {
     server.open(&part.message(0, &*session.channel, &mut rng(1)).unwrap()).unwrap();
     let mut other = over(2..3, &[0, 1]).part_for_server(2..3).unwrap();
     let other = other.message(2, &*session.channel, &mut rng(2)).unwrap();
-    assert_eq!(server.open(&other).unwrap_err(), Error::Participants);
+    assert_eq!(server.open(&other).unwrap_err(), round::Error::Participants);
 }
 
 /// A server that is started again between its requests and their answers.
@@ -215,11 +210,14 @@ fn a_mask_is_drawn_again_without_a_request() {
     }
 
     let (mut second, mut found) = (new(), Vec::new());
-    assert!(matches!(second.unmask(&answers[0]), Err(Error::MessageNumber { number: 0, .. })), "no mask yet");
+    assert!(
+        matches!(second.unmask(&answers[0]), Err(round::Error::MessageNumber { number: 0, .. })),
+        "no mask yet"
+    );
     for (seed, (wire, answer)) in (0..).zip(wires.iter().zip(&answers)) {
         second.mask_again(wire, &mut rng(seed)).unwrap();
         second.mask_again(wire, &mut rng(1000)).unwrap(); // changes nothing
-        let number = Error::MessageNumber { number: seed, messages: spec.costs().messages };
+        let number = round::Error::MessageNumber { number: seed, messages: spec.costs().messages };
         assert_eq!(second.mask(wire, &mut rng(seed)).unwrap_err(), number, "its request was made elsewhere");
         found.extend(second.unmask(answer).unwrap());
     }
@@ -230,7 +228,10 @@ fn a_mask_is_drawn_again_without_a_request() {
     let mut wrong = new();
     wrong.mask_again(&wires[0], &mut rng(1000)).unwrap();
     let refused = wrong.unmask(&answers[0]).unwrap_err();
-    assert!(matches!(refused, Error::UnusedBits { .. } | Error::TotalWeightOutOfRange { .. }), "{refused}");
+    assert!(
+        matches!(refused, round::Error::UnusedBits { .. } | round::Error::TotalWeightOutOfRange { .. }),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -239,7 +240,7 @@ fn a_server_with_the_key_masks_nothing() {
     let (spec, bytes) = closed(&session);
     let wire = &in_parts(&session, &spec, &bytes)[0];
     let mut server = StreamedServer::new(&spec, &session.owner, Arc::clone(&session.channel)).unwrap();
-    let holding = Error::KeyHolding { holder: KeyHolding::Server.party() };
+    let holding = round::Error::KeyHolding { holder: KeyHolding::Server.party() };
     assert_eq!(server.mask_again(wire, &mut rng(1)).unwrap_err(), holding);
     assert_eq!(server.mask(wire, &mut rng(1)).unwrap_err(), holding);
     assert!(server.open(wire).is_ok(), "nothing was received before");

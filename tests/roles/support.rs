@@ -8,11 +8,11 @@ use std::{
 use cipherfold::{
     backend::BackendChoice,
     federated::{
-        Digest, KeyHolding, Party, Result, SessionId,
-        channel::{BoxChannel, Channel, Envelope, OpenedPayload, PlaintextChannel},
+        Digest, KeyHolding, Party, SessionId,
+        channel::{self, BoxChannel, Channel, Envelope, OpenedPayload, PlaintextChannel},
         round::{
-            Aggregator, Client, ClosedSum, EncryptionKey, KeyHolder, KeyOwner, RoundParameters, RoundResult,
-            RoundSpec, Server, SessionParameters, SumSpec, TensorSpec, Update,
+            self, Aggregator, Client, ClosedSum, EncryptionKey, KeyHolder, KeyOwner, RoundParameters,
+            RoundResult, RoundSpec, Server, SessionParameters, SumSpec, TensorSpec, Update,
         },
         tensor::{DType, Encoding, Structure, Tensor, TensorView},
     },
@@ -157,7 +157,7 @@ impl Session {
     }
 
     /// Opens a sum as this session requires.
-    pub(crate) fn open(&self, spec: &RoundSpec, sum: ClosedSum) -> Result<RoundResult> {
+    pub(crate) fn open(&self, spec: &RoundSpec, sum: ClosedSum) -> Result<RoundResult, round::Error> {
         let (mut server, holder) = (self.server(spec), self.key_holder());
         let mut rng = rng(77);
         for wire in self.for_server(sum, 78) {
@@ -226,11 +226,16 @@ impl Channel for Open {
         0
     }
 
-    fn seal(&self, envelope: &Envelope, payload: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
+    fn seal(
+        &self,
+        envelope: &Envelope,
+        payload: &[u8],
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Vec<u8>, channel::Error> {
         self.0.seal(envelope, payload, rng)
     }
 
-    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, OpenedPayload)> {
+    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, OpenedPayload), channel::Error> {
         self.0.open(from, to, wire)
     }
 }

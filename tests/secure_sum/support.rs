@@ -13,7 +13,7 @@ use cipherfold::{
     federated::{
         Error, LocalExecutor, LocalExecutorBuilder, Party, PlacementKind, Result, SessionId,
         channel::{
-            Channel, ChannelGrid, Envelope, HpkeChannel, Message as _, OpenedPayload, Payload,
+            self, Channel, ChannelGrid, Envelope, HpkeChannel, Message as _, OpenedPayload, Payload,
             PlaintextChannel,
         },
         report::Report,
@@ -187,14 +187,19 @@ impl Channel for Spy {
         self.inner.end_session(session);
     }
 
-    fn seal(&self, envelope: &Envelope, payload: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
+    fn seal(
+        &self,
+        envelope: &Envelope,
+        payload: &[u8],
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Vec<u8>, channel::Error> {
         let wire = self.inner.seal(envelope, payload, rng)?;
         let sent = Sent { envelope: *envelope, payload: payload.to_vec(), wire };
         self.log.lock().unwrap().push(sent.clone());
         Ok((self.relay)(&sent))
     }
 
-    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, OpenedPayload)> {
+    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, OpenedPayload), channel::Error> {
         self.inner.open(from, to, wire)
     }
 }

@@ -2,9 +2,9 @@
 
 use cipherfold::{
     federated::{
-        Error, LocalExecutor,
-        round::SumSpec,
-        tensor::{FloatSum, Summand, TensorTree, Tensors},
+        LocalExecutor,
+        round::{self, SumSpec},
+        tensor::{self, FloatSum, Summand, TensorTree, Tensors},
     },
     packing::{IntegerRange, Quantizer},
     paillier::hazmat::InsecureBits512,
@@ -53,7 +53,7 @@ struct Pair(Vec<i16>, f64);
 
 /// Generic, with a lifetime, a bound and a default.
 #[derive(Clone, Debug, Tensors)]
-struct Borrowed<'a, T: cipherfold::federated::tensor::Scalar = u8, const N: usize = 2>
+struct Borrowed<'a, T: tensor::Scalar = u8, const N: usize = 2>
 where
     T: Copy,
 {
@@ -138,7 +138,7 @@ fn sums_are_declared_by_the_type() {
     assert_eq!((sum.structure(), sum.tensors().iter().count()), (structure, 4));
     let error = SumSpec::of::<Update, _>(&Model::of(0.0).structure().unwrap(), &codecs).unwrap_err();
     let (expected, found) = ("<model=_,loss=_,examples=_>".into(), "<weights=f32[1,2],bias=f32[1]>".into());
-    assert_eq!(error, Error::StructureMismatch { expected, found });
+    assert_eq!(error, round::Error::Tensor(tensor::Error::StructureMismatch { expected, found }));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use cipherfold::{
         Clients, Error, LocalExecutor, Server,
         aggregation::{Clipping, Fixed, Mean, MeanSums, SecureClippingSum, WeightedProcess},
         computation::{Computation, Inputs, Value},
-        tensor::Structure,
+        tensor::{self, Structure},
     },
     packing::{IntegerRange, QuantizedSum, Quantizer},
     paillier::hazmat::InsecureBits512,
@@ -57,7 +57,7 @@ fn the_sum_of_lists_is_that_of_arrays() {
         );
     }
     let error = clear().secure_sum(&lists, [range; 5]).unwrap_err();
-    assert_eq!(error, Error::ParameterCount { tensors: 1, found: 5 });
+    assert_eq!(error, Error::Tensor(tensor::Error::ParameterCount { tensors: 1, found: 5 }));
     let error = clear().secure_sum([vec![1_u8, 2], vec![3]], range).unwrap_err();
     assert!(error.to_string() == "client 1: its update does not have the declared structure", "{error}");
 }

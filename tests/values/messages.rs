@@ -5,10 +5,10 @@ use std::{collections::BTreeSet, sync::Arc};
 use cipherfold::{
     backend::BackendChoice,
     federated::{
-        Digest, Error, KeyHolding, Party, SessionId,
-        channel::{Envelope, Message, Payload, PlaintextChannel},
+        Digest, KeyHolding, Party, SessionId,
+        channel::{self, Envelope, Message, Payload, PlaintextChannel},
         round::{
-            Aggregator, Client, EncryptionKey, KeyOwner, PartialSum, RoundParameters, RoundSpec,
+            self, Aggregator, Client, EncryptionKey, KeyOwner, PartialSum, RoundParameters, RoundSpec,
             SessionOffer, SessionParameters, SumSpec, TensorSpec, Update,
         },
         tensor::{DType, Encoding, MaxWeight, Structure},
@@ -65,7 +65,7 @@ fn offers_have_one_encoding() {
             altered[bit / 8] ^= 1 << (bit % 8);
             let Ok(altered) = SessionOffer::from_bytes(&altered) else { return false };
             let found = EncryptionKey::new(&altered, offer.digest(), BackendChoice::Auto).unwrap_err();
-            assert_eq!(found, Error::PinMismatch { pinned: offer.digest(), found: altered.digest() });
+            assert_eq!(found, round::Error::PinMismatch { pinned: offer.digest(), found: altered.digest() });
             true
         });
         assert!(readable.count() > 1000);
@@ -176,15 +176,21 @@ fn partial_sums_have_one_encoding() {
         (vec![own.clone(), own], [(0, 0), (1, 1)]),
     ] {
         let error = rewritten(sets, sums).unwrap_err();
-        assert!(matches!(error, Error::PayloadDecoding { type_name: "PartialSum", .. }), "{error}");
+        assert!(
+            matches!(
+                error,
+                round::Error::Channel(channel::Error::PayloadDecoding { type_name: "PartialSum", .. })
+            ),
+            "{error}"
+        );
     }
     assert_eq!(
         rewritten(vec![BTreeSet::new()], [(0, 0), (1, 0)]).unwrap_err(),
-        Error::Paillier(paillier::Error::EmptySum)
+        round::Error::Paillier(paillier::Error::EmptySum)
     );
     let many = BTreeSet::from([0, 1, 2, 3, 4, 5]);
     let error = rewritten(vec![many], [(0, 0), (1, 0)]).unwrap_err();
-    assert_eq!(error, Error::TooManyClients { limit: 5, found: 6 });
+    assert_eq!(error, round::Error::TooManyClients { limit: 5, found: 6 });
 }
 
 #[test]

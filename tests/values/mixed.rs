@@ -6,7 +6,8 @@ use cipherfold::{
     federated::{
         Error, LocalExecutor, LocalExecutorBuilder,
         report::AbsenceReason,
-        tensor::{Encoding, FloatSum, MaxWeight, PerTensor, Structure, Tensor, TensorTree},
+        round,
+        tensor::{self, Encoding, FloatSum, MaxWeight, PerTensor, Structure, Tensor, TensorTree},
     },
     packing::{self, IntegerRange, Modular, QuantizedSum, Quantizer},
     paillier::hazmat::InsecureBits512,
@@ -86,12 +87,12 @@ fn weights_multiply_every_member() {
         assert_close(&sum.value.0, &[1.0]);
         assert_eq!(sum.value.1, 22, "3·5 + 7");
         let error = executor.secure_weighted_aggregate(clients.clone(), 2, codecs).unwrap_err();
-        let source = Box::new(Error::WeightTooLarge { max: 2 });
+        let source = Box::new(Error::Round(round::Error::WeightTooLarge { max: 2 }));
         assert_eq!(error, Error::Client { client: 0, source });
         let weightless = [(0, clients[0].1.clone()), (0, clients[1].1.clone())];
         let error = executor.secure_weighted_aggregate(weightless.clone(), 2, codecs).unwrap_err();
         assert!(matches!(error, Error::RoundFailed { .. }));
-        assert_eq!(error.root(), &Error::ZeroTotalWeight);
+        assert_eq!(error.root(), Error::Tensor(tensor::Error::ZeroTotalWeight));
         let zero = MaxWeight::new(2).no_nan_division();
         let sum = executor.secure_weighted_aggregate(weightless, zero, codecs).unwrap().value;
         assert_eq!(sum, (array![0.0], 0));
@@ -124,13 +125,13 @@ fn errors_name_tensors_by_their_numbers() {
     let codecs = (quantizer(), IntegerRange::up_to(100));
     let error = executor.secure_aggregate(&clients, codecs).unwrap_err();
     let source = packing::Error::ValueOutOfRange { index: 1, min: 0, max: 100 };
-    let source = Error::Tensor { tensor: 2, source: Box::new(source.into()) };
+    let source = Error::Tensor(tensor::Error::Tensor { tensor: 2, source: Box::new(source.into()) });
     assert_eq!(error, Error::Client { client: 1, source: Box::new(source) });
 
     let clients = [(array![1.0_f32], array![1_u32]), (array![1.0], array![1, 2])];
     let error = executor.secure_aggregate(clients, codecs).unwrap_err();
     let (expected, found) = ("u32[1]".into(), "u32[2]".into());
-    let source = Error::TensorShape { tensor: 1, expected, found };
+    let source = Error::Tensor(tensor::Error::TensorShape { tensor: 1, expected, found });
     assert_eq!(error, Error::Client { client: 1, source: Box::new(source) });
 }
 
@@ -140,11 +141,11 @@ fn codecs_have_the_number_and_the_names_of_the_tensors() {
     let range = IntegerRange::up_to(9);
     let clients = || [(1.0_f32, [array![1_u8], array![2]]), (2.0, [array![1], array![2]])];
     let error = executor.secure_aggregate(clients(), (quantizer(), [range; 3])).unwrap_err();
-    assert_eq!(error, Error::ParameterCount { tensors: 2, found: 3 });
+    assert_eq!(error, Error::Tensor(tensor::Error::ParameterCount { tensors: 2, found: 3 }));
     let names = BTreeMap::from(["a", "b"].map(|name| (name.to_owned(), range)));
     let error = executor.secure_aggregate(clients(), (quantizer(), names)).unwrap_err();
     let (tensors, parameters) = ("<u8[1],u8[1]>".into(), "<a=_,b=_>".into());
-    assert_eq!(error, Error::ParameterStructure { tensors, parameters });
+    assert_eq!(error, Error::Tensor(tensor::Error::ParameterStructure { tensors, parameters }));
 }
 
 /// A model's parameters and an integer buffer, by name.
@@ -212,17 +213,17 @@ fn encodings_that_do_not_fit_tensors_are_refused() {
     let [executor, _] = executors();
     let clients = [state(1.0, 100), state(2.0, 23)];
     let error = executor.secure_aggregate(&clients, Encoding::Mean(quantizer())).unwrap_err();
-    assert_eq!(error, Error::EncodingType { tensor: 0, dtype: cipherfold::federated::tensor::DType::I64 });
+    assert_eq!(error, Error::Round(round::Error::EncodingType { tensor: 0, dtype: tensor::DType::I64 }));
     let mut codecs = encodings();
     codecs.remove("bn.batches");
     let error = executor.secure_aggregate(&clients, codecs).unwrap_err();
-    assert!(matches!(error, Error::ParameterStructure { .. }), "{error}");
+    assert!(matches!(error, Error::Tensor(tensor::Error::ParameterStructure { .. })), "{error}");
     // The second client's buffer has another type.
     let mut other = state(2.0, 23);
     other.insert("bn.batches".to_owned(), Tensor::from(arr0(23_i32).into_dyn()));
     let error = executor.secure_aggregate([state(1.0, 100), other], encodings()).unwrap_err();
     let (expected, found) = ("i64".into(), "i32".into());
-    let source = Error::TensorShape { tensor: 0, expected, found };
+    let source = Error::Tensor(tensor::Error::TensorShape { tensor: 0, expected, found });
     assert_eq!(error, Error::Client { client: 1, source: Box::new(source) });
 }
 

@@ -58,7 +58,7 @@ fn within(path: &str, name: &str) -> String {
 
 fn check_depth(levels: usize) -> Result<()> {
     let maximum = Structure::<()>::MAX_DEPTH;
-    if levels > maximum { Err(federated::Error::StructureDepth { maximum }.into()) } else { Ok(()) }
+    if levels > maximum { Err(federated::tensor::Error::StructureDepth { maximum }.into()) } else { Ok(()) }
 }
 
 /// The arrays of an object, in their structure.

@@ -3,7 +3,11 @@
 
 use cipherfold::{
     Error, backend,
-    federated::{self, channel::EnvelopeMismatch},
+    federated::{
+        self, aggregation,
+        channel::{self, EnvelopeMismatch},
+        computation, round, tensor,
+    },
     packing, paillier, privacy,
 };
 
@@ -26,17 +30,25 @@ pub(super) fn facts(error: &Error) -> Facts {
 
 /// The kinds of all errors in these lists.
 pub(crate) fn known_kinds() -> Vec<String> {
-    let layers: [(&str, &[&str]); 5] = [
+    let layers: [(&str, &[&str]); 10] = [
         ("backend", BACKEND),
         ("packing", PACKING),
         ("paillier", PAILLIER),
         ("privacy", PRIVACY),
-        ("federated", FEDERATED),
+        (FEDERATED, CHANNEL),
+        (FEDERATED, TENSOR),
+        (FEDERATED, ROUND),
+        (FEDERATED, COMPUTATION),
+        (FEDERATED, AGGREGATION),
+        (FEDERATED, RUN),
     ];
     let kinds =
         layers.into_iter().flat_map(|(layer, kinds)| kinds.iter().map(move |kind| kind_of(layer, kind)));
     kinds.collect()
 }
+
+/// Python does not tell the layers of `federated` apart: callers rely on the names of kinds.
+const FEDERATED: &str = "federated";
 
 fn kind_of(layer: &str, variant: &str) -> String {
     format!("{layer}.{variant}")
@@ -51,7 +63,7 @@ fn unlisted(layer: &str, message: String) -> Facts {
 ///
 /// Variants that wrap another error come first, with their facts.
 macro_rules! layer {
-    ($function:ident, $names:ident, $layer:ident, |$error:ident| {
+    ($function:ident, $names:ident, $layer:ident in $kinds:expr, |$error:ident| {
         $($wrapper:pat => $made:expr;)*
     }, $($class:ident: $($variant:ident $({ $($field:ident),* })?),+;)+) => {
         fn $function($error: &$layer::Error) -> Facts {
@@ -59,11 +71,11 @@ macro_rules! layer {
                 $($wrapper => $made,)*
                 $($($layer::Error::$variant $({ $($field),* })? => Facts {
                     class: Class::$class,
-                    kind: kind_of(stringify!($layer), stringify!($variant)),
+                    kind: kind_of($kinds, stringify!($variant)),
                     message: $error.to_string(),
                     fields: vec![$($((stringify!($field), Value::from($field))),*)?],
                 },)+)+
-                other => unlisted(stringify!($layer), other.to_string()),
+                other => unlisted($kinds, other.to_string()),
             }
         }
 
@@ -71,14 +83,14 @@ macro_rules! layer {
     };
 }
 
-layer!(of_backend, BACKEND, backend, |error| {},
+layer!(of_backend, BACKEND, backend in "backend", |error| {},
     BackendError:
         BackendUnavailable { name, reason },
         SecretKeysOnGpu,
         UnknownBackend { name, known };
 );
 
-layer!(of_packing, PACKING, packing, |error| {},
+layer!(of_packing, PACKING, packing in "packing", |error| {},
     ConfigError:
         LayoutEmpty { value_bits, max_summands, max_weight },
         WeightedValueTooWide { value_bits, max_weight },
@@ -99,7 +111,7 @@ layer!(of_packing, PACKING, packing, |error| {},
         QuantizedSumOutOfRange { weight };
 );
 
-layer!(of_paillier, PAILLIER, paillier, |error| {
+layer!(of_paillier, PAILLIER, paillier in "paillier", |error| {
         paillier::Error::Backend(error) => of_backend(error);
     },
     ConfigError:
@@ -138,7 +150,7 @@ layer!(of_paillier, PAILLIER, paillier, |error| {
         BrokenGenerator { drawn, attempts };
 );
 
-layer!(of_privacy, PRIVACY, privacy, |error| {},
+layer!(of_privacy, PRIVACY, privacy in "privacy", |error| {},
     ConfigError:
         Parameter { name, value, allowed },
         ModularRange { lower, upper },
@@ -154,25 +166,8 @@ layer!(of_privacy, PRIVACY, privacy, |error| {},
         BrokenGenerator { drawn, attempts };
 );
 
-layer!(of_federated, FEDERATED, federated, |error| {
-        federated::Error::Backend(error) => of_backend(error);
-        federated::Error::Packing(error) => of_packing(error);
-        federated::Error::Paillier(error) => of_paillier(error);
-        federated::Error::Privacy(error) => of_privacy(error);
-        federated::Error::WrongEnvelope { mismatch } => wrong_envelope(error, mismatch);
-        federated::Error::RoundFailed { report, source } => {
-            let participants = report.participants().collect::<Vec<_>>();
-            around(source, "RoundFailed", error, vec![
-                ("report", Value::from(report)),
-                ("participants", Value::from(&participants)),
-            ])
-        };
-        federated::Error::Client { client, source } => {
-            around(source, "Client", error, vec![("client", Value::from(client))])
-        };
-        federated::Error::Tensor { tensor, source } => {
-            around(source, "Tensor", error, vec![("tensor", Value::from(tensor))])
-        };
+layer!(of_channel, CHANNEL, channel in FEDERATED, |error| {
+        channel::Error::WrongEnvelope { mismatch } => wrong_envelope(error, mismatch);
     },
     ConfigError:
         SameParty { party },
@@ -183,69 +178,18 @@ layer!(of_federated, FEDERATED, federated, |error| {
         RosterName { party, limit },
         RosterEncoding,
         MissingChannel { from, to },
-        SamePlacement { placement },
-        NoClients,
-        UnknownClientCount,
-        ClientCount { stated, found },
-        KeyBits { found },
-        RoundTooLarge { maximum },
-        EncodingType { tensor, dtype },
-        KeyHolding { holder },
-        DuplicateName { name },
-        StructureDepth { maximum },
-        ParameterStructure { tensors, parameters },
-        ParameterCount { tensors, found },
-        Setting { setting, minimum },
-        NotAnInput { value },
-        ForeignInput { name },
-        RepeatedInput { name },
-        MissingInput { name, placement },
-        ConflictingInputs { name, clients, other, other_clients },
-        Leaks { leaks },
-        RoundsAccounted,
-        SymmetricBound { bound },
-        Estimate { value },
-        NormLimit { limit };
+        SamePlacement { placement };
     OpenChannel:
         OpenChannel { from, to };
     UpdateError:
-        SumCount { expected, found },
-        WeightExpected { expected },
-        NoUpdate { reason },
-        PieceCount { expected, found },
-        Piece { piece, expected, found },
-        TensorCount { expected, found },
-        TensorShape { tensor, expected, found },
-        StructureMismatch { expected, found },
-        PayloadEncoding { type_name, reason },
-        NotAsDeclared { declared },
-        WeightTooLarge { max },
-        Weight,
-        KeyTooLarge { max },
-        Absent { reason },
-        DroppedOut,
-        Closure { operation, reason };
-    KeyMismatch:
-        OtherOffer { expected, found };
-    PinMismatch:
-        PinMismatch { pinned, found };
+        PayloadEncoding { type_name, reason };
     MessageError:
         EnvelopeVersion { expected, found },
         PartyEncoding { role, number },
         WireLength { from, to, minimum, found },
         EncodedLength { what, expected, found },
-        MessageNumber { number, messages },
-        IncompleteUpdate { client, missing },
-        NotCommitted { client },
-        CountedTwice { client, number },
-        MissingPart { number },
-        Participants,
         EncodingVersion { expected, found },
         PayloadDecoding { type_name, reason };
-    WrongRound:
-        OtherRound { expected, found };
-    Replayed:
-        ConflictingMessage { from, number };
     BoxError:
         BoxOpen { from, to },
         NoKeyExchange { from, to },
@@ -253,6 +197,63 @@ layer!(of_federated, FEDERATED, federated, |error| {
         NoSessionKeys { session },
         OtherSessionKey { session, party },
         AnnouncementSignature { party };
+);
+
+layer!(of_tensor, TENSOR, tensor in FEDERATED, |error| {
+        tensor::Error::Packing(error) => of_packing(error);
+        tensor::Error::Tensor { tensor, source } => {
+            around(of_tensor(source), "Tensor", error.to_string(), vec![("tensor", Value::from(tensor))])
+        };
+    },
+    ConfigError:
+        DuplicateName { name },
+        StructureDepth { maximum },
+        ParameterStructure { tensors, parameters },
+        ParameterCount { tensors, found };
+    UpdateError:
+        TensorCount { expected, found },
+        TensorShape { tensor, expected, found },
+        StructureMismatch { expected, found },
+        Weight;
+    DecryptError:
+        ZeroTotalWeight,
+        NotFiniteSum;
+);
+
+layer!(of_round, ROUND, round in FEDERATED, |error| {
+        round::Error::Backend(error) => of_backend(error);
+        round::Error::Packing(error) => of_packing(error);
+        round::Error::Paillier(error) => of_paillier(error);
+        round::Error::Channel(error) => of_channel(error);
+        round::Error::Tensor(error) => of_tensor(error);
+    },
+    ConfigError:
+        KeyBits { found },
+        RoundTooLarge { maximum },
+        EncodingType { tensor, dtype },
+        KeyHolding { holder },
+        Setting { setting, minimum };
+    UpdateError:
+        SumCount { expected, found },
+        WeightExpected { expected },
+        PieceCount { expected, found },
+        Piece { piece, expected, found },
+        WeightTooLarge { max };
+    KeyMismatch:
+        OtherOffer { expected, found };
+    PinMismatch:
+        PinMismatch { pinned, found };
+    MessageError:
+        MessageNumber { number, messages },
+        IncompleteUpdate { client, missing },
+        NotCommitted { client },
+        CountedTwice { client, number },
+        MissingPart { number },
+        Participants;
+    WrongRound:
+        OtherRound { expected, found };
+    Replayed:
+        ConflictingMessage { from, number };
     TooFewClients:
         TooFewClients { minimum, found, absent };
     TooManyClients:
@@ -262,11 +263,63 @@ layer!(of_federated, FEDERATED, federated, |error| {
         AlreadyOpened { round };
     DecryptError:
         UnusedBits { number },
-        ZeroTotalWeight,
         TotalWeightOutOfRange { limit },
-        Contributions { expected, found },
-        SumOutOfRange { tensor, index },
-        NotFiniteSum;
+        SumOutOfRange { tensor, index };
+);
+
+layer!(of_computation, COMPUTATION, computation in FEDERATED, |error| {},
+    ConfigError:
+        NotAnInput { value },
+        ForeignInput { name },
+        RepeatedInput { name },
+        MissingInput { name, placement },
+        ConflictingInputs { name, clients, other, other_clients },
+        Leaks { leaks };
+    UpdateError:
+        KeyTooLarge { max },
+        Closure { operation, reason };
+);
+
+layer!(of_aggregation, AGGREGATION, aggregation in FEDERATED, |error| {},
+    ConfigError:
+        RoundsAccounted,
+        SymmetricBound { bound },
+        Estimate { value },
+        NormLimit { limit };
+);
+
+layer!(of_federated, RUN, federated in FEDERATED, |error| {
+        federated::Error::Backend(error) => of_backend(error);
+        federated::Error::Packing(error) => of_packing(error);
+        federated::Error::Paillier(error) => of_paillier(error);
+        federated::Error::Privacy(error) => of_privacy(error);
+        federated::Error::Channel(error) => of_channel(error);
+        federated::Error::Tensor(error) => of_tensor(error);
+        federated::Error::Round(error) => of_round(error);
+        federated::Error::Computation(error) => of_computation(error);
+        federated::Error::Aggregation(error) => of_aggregation(error);
+        federated::Error::RoundFailed { report, source } => {
+            let participants = report.participants().collect::<Vec<_>>();
+            around(of_federated(source), "RoundFailed", error.to_string(), vec![
+                ("report", Value::from(report)),
+                ("participants", Value::from(&participants)),
+            ])
+        };
+        federated::Error::Client { client, source } => {
+            around(of_federated(source), "Client", error.to_string(), vec![("client", Value::from(client))])
+        };
+    },
+    ConfigError:
+        NoClients,
+        UnknownClientCount,
+        ClientCount { stated, found };
+    UpdateError:
+        NoUpdate { reason },
+        NotAsDeclared { declared },
+        Absent { reason },
+        DroppedOut;
+    DecryptError:
+        Contributions { expected, found };
     Cancelled:
         Cancelled;
     Error:
@@ -276,19 +329,8 @@ layer!(of_federated, FEDERATED, federated, |error| {
 
 /// The facts of an error that gives the place of another one. It has the class of the other error,
 /// and the fields of both.
-fn around(
-    source: &federated::Error,
-    variant: &str,
-    whole: &federated::Error,
-    fields: Vec<(&'static str, Value)>,
-) -> Facts {
-    let source = of_federated(source);
-    let mut facts = Facts {
-        class: source.class,
-        kind: kind_of("federated", variant),
-        message: whole.to_string(),
-        fields,
-    };
+fn around(source: Facts, variant: &str, message: String, fields: Vec<(&'static str, Value)>) -> Facts {
+    let mut facts = Facts { class: source.class, kind: kind_of(FEDERATED, variant), message, fields };
     let inner = match source.fields.iter().find(|(name, _)| *name == "source") {
         Some((_, Value::Error(inner))) => inner.as_ref(),
         _ => &source,
@@ -301,7 +343,7 @@ fn around(
     facts
 }
 
-fn wrong_envelope(whole: &federated::Error, mismatch: &EnvelopeMismatch) -> Facts {
+fn wrong_envelope(whole: &channel::Error, mismatch: &EnvelopeMismatch) -> Facts {
     use EnvelopeMismatch::{Context, Receiver, Round, Sender, Sequence, Session};
 
     let (class, field, expected, found) = match mismatch {
@@ -315,7 +357,7 @@ fn wrong_envelope(whole: &federated::Error, mismatch: &EnvelopeMismatch) -> Fact
     };
     Facts {
         class,
-        kind: kind_of("federated", "WrongEnvelope"),
+        kind: kind_of(FEDERATED, "WrongEnvelope"),
         message: whole.to_string(),
         fields: vec![("field", Value::Text(field.to_owned())), ("expected", expected), ("found", found)],
     }

@@ -343,7 +343,9 @@ impl Aggregator {
             let found = core.as_ref().ok_or_else(finished)?.participants().len();
             let found = u32::try_from(found).unwrap_or(u32::MAX);
             if found < minimum {
-                return Err(federated::Error::TooFewClients { minimum, found, absent: Vec::new() }.into());
+                return Err(
+                    federated::round::Error::TooFewClients { minimum, found, absent: Vec::new() }.into()
+                );
             }
             let core = core.take().expect("looked at above");
             self.threads.install(|| Ok(core.close()?.for_server()?))

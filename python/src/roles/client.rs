@@ -8,7 +8,8 @@ use std::sync::{
 use cipherfold::{
     federated::{
         Error as CoreError, Party,
-        round::{Client as CoreClient, StreamedUpdate},
+        round::{self, Client as CoreClient, StreamedUpdate},
+        tensor,
     },
     rand_core::Rng,
 };
@@ -71,7 +72,7 @@ impl Client {
         if let Some(pin) = pin {
             let (pinned, found) = (identifier::digest(pin)?, key.digest());
             if pinned != found {
-                return Err(CoreError::PinMismatch { pinned, found }.into());
+                return Err(round::Error::PinMismatch { pinned, found }.into());
             }
         }
         let bound = spec.bound(&key)?;
@@ -403,17 +404,17 @@ impl Lazy {
     /// Copies the elements of a message.
     fn pieces(&self, py: Python<'_>, number: u64, sources: &[Source]) -> Result<Vec<Elements>> {
         let pieces = self.update.pieces(number)?;
-        let copy =
-            |piece: cipherfold::federated::round::Piece| sources[piece.tensor].copy(py, piece.elements);
+        let copy = |piece: round::Piece| sources[piece.tensor].copy(py, piece.elements);
         pieces.into_iter().map(copy).collect()
     }
 
     /// An error about a tensor, with the array's name.
     fn at_array(&self, error: Error) -> Error {
         let name = match &error {
-            Error::Core(cipherfold::Error::Federated(CoreError::Tensor { tensor, .. })) => {
-                self.names.get(*tensor).cloned()
-            }
+            Error::Core(cipherfold::Error::Federated(CoreError::Tensor(tensor::Error::Tensor {
+                tensor,
+                ..
+            }))) => self.names.get(*tensor).cloned(),
             _ => None,
         };
         match name {

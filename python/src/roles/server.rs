@@ -256,7 +256,7 @@ impl Server {
                 let messages = self.spec.costs().messages;
                 let number =
                     (0..messages).find(|number| !pending.taken.contains_key(number)).unwrap_or(messages);
-                return Err(federated::Error::MissingPart { number }.into());
+                return Err(federated::round::Error::MissingPart { number }.into());
             }
             let MaskState::Pending(pending) = core::mem::replace(&mut *mask_state, MaskState::Done) else {
                 unreachable!("looked at above")

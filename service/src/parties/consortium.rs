@@ -113,7 +113,7 @@ pub enum ConsortiumError {
     },
     /// Names, roles or keys that the library refuses.
     #[error("consortium.toml: {0}")]
-    Roster(cipherfold::federated::Error),
+    Roster(cipherfold::federated::channel::Error),
     /// The file is not the pinned one.
     #[error("the consortium has digest {found}, pinned is {pinned}")]
     PinMismatch {

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use cipherfold::{federated::Party, files::Printable};
+use cipherfold::{
+    federated::{Party, channel, round},
+    files::Printable,
+};
 
 use super::{consortium::ConsortiumError, names::label};
 use crate::{digest::Sha256, file_error::FileError};
@@ -86,8 +89,14 @@ impl From<ConsortiumError> for Error {
     }
 }
 
-impl From<cipherfold::federated::Error> for Error {
-    fn from(error: cipherfold::federated::Error) -> Self {
+impl From<channel::Error> for Error {
+    fn from(error: channel::Error) -> Self {
+        Self::Protocol(Box::new(error.into()))
+    }
+}
+
+impl From<round::Error> for Error {
+    fn from(error: round::Error) -> Self {
         Self::Protocol(Box::new(error.into()))
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::privacy_cost::PrivacyCost;
 use crate::federated::{
-    Clients, Error, Result, Server,
+    Clients, Server,
+    aggregation::error::{Error, Result},
     computation::{Transferable, Value},
 };
 

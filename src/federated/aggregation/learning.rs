@@ -75,7 +75,7 @@ pub fn secure_aggregator() -> SecureAggregator {
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 pub fn secure_aggregator_with_bits(bits: u32) -> Result<SecureAggregator> {
-    compose(|values| values.with_bits(bits))
+    compose(|values| Ok(values.with_bits(bits)?))
 }
 
 type Values = SecureClippingSum<SymmetricBounds<Quantile>>;

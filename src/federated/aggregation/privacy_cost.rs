@@ -3,7 +3,7 @@
 use super::neighbours::Neighbours;
 use crate::{
     federated::{Result, Server, computation::Value},
-    privacy::{Accountant, Gaussian, SummedDiscreteGaussian},
+    privacy::{self, Accountant, Gaussian, SummedDiscreteGaussian},
 };
 
 /// The privacy cost of one round: the noise in everything that the round releases.
@@ -69,7 +69,7 @@ impl PrivacyCost {
     /// # Errors
     ///
     /// Those of [`Gaussian::new`].
-    pub fn sum(noise_multiplier: f64) -> Result<Self> {
+    pub fn sum(noise_multiplier: f64) -> Result<Self, privacy::Error> {
         let zeroed_out = Gaussian::new(noise_multiplier)?.noise_multiplier();
         Ok(Self { zeroed_out, replaced: zeroed_out / 2.0, ..Self::nothing() })
     }
@@ -80,7 +80,7 @@ impl PrivacyCost {
     /// # Errors
     ///
     /// Those of [`Gaussian::new`].
-    pub fn count(stddev: f64) -> Result<Self> {
+    pub fn count(stddev: f64) -> Result<Self, privacy::Error> {
         let stddev = Gaussian::new(stddev)?.noise_multiplier();
         Ok(Self { zeroed_out: stddev, replaced: stddev, ..Self::nothing() })
     }

@@ -14,12 +14,12 @@ use super::{
 };
 use crate::{
     federated::{
-        Clients, IntoInput, LocalExecutor, Outcome, Result,
-        computation::{Inputs, Leak, Value},
-        tensor::{Structure, TensorType, Tensors},
+        Clients, IntoInput, LocalExecutor, Outcome, Result, aggregation,
+        computation::{self, Inputs, Leak, Value},
+        tensor::{self, Structure, TensorType, Tensors},
     },
     paillier::KeySize,
-    privacy::Gaussian,
+    privacy::{self, Gaussian},
 };
 
 /// An [`AggregationFactory`] of values of type `T`, with its state.
@@ -211,8 +211,8 @@ macro_rules! common {
             ///
             /// # Errors
             ///
-            /// [`Error::StructureDepth`](crate::federated::Error::StructureDepth).
-            pub fn like<M: Tensors + ?Sized>(self, template: &M) -> Result<Self>
+            /// [`tensor::Error::StructureDepth`](crate::federated::tensor::Error::StructureDepth).
+            pub fn like<M: Tensors + ?Sized>(self, template: &M) -> Result<Self, tensor::Error>
             where
                 T: Tensors,
             {
@@ -225,8 +225,8 @@ macro_rules! common {
             ///
             /// # Errors
             ///
-            /// [`Error::Leaks`](crate::federated::Error::Leaks).
-            pub fn secure_only(self) -> Result<Self> {
+            /// [`computation::Error::Leaks`](crate::federated::computation::Error::Leaks).
+            pub fn secure_only(self) -> Result<Self, computation::Error> {
                 Ok(Self { rounds: self.rounds.secure_only()?, ..self })
             }
 
@@ -234,9 +234,9 @@ macro_rules! common {
             ///
             /// # Errors
             ///
-            /// [`Error::RoundsAccounted`](crate::federated::Error::RoundsAccounted) if the account
-            /// already has rounds under another relation.
-            pub fn neighbours(mut self, neighbours: Neighbours) -> Result<Self> {
+            /// [`aggregation::Error::RoundsAccounted`](crate::federated::aggregation::Error::RoundsAccounted)
+            /// if the account already has rounds under another relation.
+            pub fn neighbours(mut self, neighbours: Neighbours) -> Result<Self, aggregation::Error> {
                 self.rounds.state.set_neighbours(neighbours)?;
                 Ok(self)
             }
@@ -259,7 +259,7 @@ macro_rules! common {
             ///
             /// [`privacy::Error::Parameter`](crate::privacy::Error::Parameter) unless the
             /// probability is above 0 and at most 1.
-            pub fn sampled(mut self, probability: f64) -> Result<Self> {
+            pub fn sampled(mut self, probability: f64) -> Result<Self, privacy::Error> {
                 self.rounds.sampling = Some(Gaussian::new(1.0)?.sampled(probability)?.sampling());
                 Ok(self)
             }
@@ -276,8 +276,8 @@ macro_rules! common {
             /// # Errors
             ///
             /// Those of [`Accountant::epsilon`](crate::privacy::Accountant::epsilon).
-            pub fn epsilon(&self, delta: f64) -> Result<f64> {
-                Ok(self.rounds.state.accountant.epsilon(delta)?)
+            pub fn epsilon(&self, delta: f64) -> Result<f64, privacy::Error> {
+                self.rounds.state.accountant.epsilon(delta)
             }
 
             /// The δ for which the releases of all rounds together are (ε, δ)-differentially
@@ -286,8 +286,8 @@ macro_rules! common {
             /// # Errors
             ///
             /// Those of [`Accountant::delta`](crate::privacy::Accountant::delta).
-            pub fn delta(&self, epsilon: f64) -> Result<f64> {
-                Ok(self.rounds.state.accountant.delta(epsilon)?)
+            pub fn delta(&self, epsilon: f64) -> Result<f64, privacy::Error> {
+                self.rounds.state.accountant.delta(epsilon)
             }
 
             /// The operations of a round that show the server more of the clients' values or

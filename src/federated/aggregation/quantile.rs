@@ -9,9 +9,9 @@ use super::{
     sums::{SecureClippingSum, counts},
 };
 use crate::{
-    federated::{Clients, Error, Result, Server, computation::Value},
+    federated::{Clients, Error, Result, Server, computation::Value, round},
     packing::IntegerRange,
-    privacy::{CountNoise, QuantileEstimator},
+    privacy::{self, CountNoise, QuantileEstimator},
 };
 
 /// A [`QuantileEstimator`] that asks the clients in every round whether their number is at or below
@@ -64,7 +64,7 @@ impl<C> Quantile<C> {
     ///
     /// [`privacy::Error::Parameter`](crate::privacy::Error::Parameter) unless `stddev` is zero, or
     /// from 2⁻⁷ to 2²³.
-    pub fn with_noise(self, stddev: f64) -> Result<Self> {
+    pub fn with_noise(self, stddev: f64) -> Result<Self, privacy::Error> {
         Ok(Self { noise: Some(CountNoise::new(stddev)?), ..self })
     }
 
@@ -75,8 +75,8 @@ impl<C> Quantile<C> {
     /// A client that does not take part counts like one above the estimate. With fewer clients than
     /// expected, the estimate is too high. It grows without limit if fewer clients take part than
     /// the target fraction of the expected number. With more clients, the fraction at or below the
-    /// estimate is too large. Such a round ends with [`Error::MoreClientsThanExpected`], unless
-    /// [`at_most`](Self::at_most) allows more.
+    /// estimate is too large. Such a round ends with [`round::Error::MoreClientsThanExpected`],
+    /// unless [`at_most`](Self::at_most) allows more.
     ///
     /// # Errors
     ///
@@ -151,7 +151,7 @@ impl<C: AggregationFactory<u32, Result = u64>> Estimation for Quantile<C> {
             move |&(estimator, below, clients), rng| {
                 let (below, clients) = (small(below)?, small(clients)?);
                 if let Some(expected) = expected.filter(|expected| clients > *expected) {
-                    return Err(Error::MoreClientsThanExpected { expected, found: clients });
+                    return Err(round::Error::MoreClientsThanExpected { expected, found: clients }.into());
                 }
                 let below = noise.map_or(Ok(f64::from(below)), |noise| noise.count_vartime(below, rng))?;
                 Ok(estimator.next(below / f64::from(out_of.unwrap_or(clients)))?)

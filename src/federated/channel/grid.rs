@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::federated::{Error, Result};
+use crate::federated::channel::error::{Error, Result};
 use crate::federated::{
     PlacementKind,
     channel::{Channel, HpkeChannel, PlaintextChannel},

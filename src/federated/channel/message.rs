@@ -11,7 +11,7 @@ pub use payload::Payload;
 
 use zeroize::Zeroizing;
 
-use crate::federated::Result;
+use crate::federated::channel::error::Result;
 
 pub(in crate::federated) mod sealed {
     pub trait MessageOfTheProtocol {}
@@ -30,7 +30,7 @@ pub trait Message: sealed::MessageOfTheProtocol + Sized {
     ///
     /// # Errors
     ///
-    /// [`Error::PayloadEncoding`](crate::federated::Error::PayloadEncoding) for a
+    /// [`Error::PayloadEncoding`](crate::federated::channel::Error::PayloadEncoding) for a
     /// [`Payload`](crate::federated::channel::Payload) whose value cannot be encoded.
     fn to_bytes(&self) -> Result<Vec<u8>>;
 

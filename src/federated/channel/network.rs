@@ -8,12 +8,12 @@ use std::{
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
+use crate::federated::channel::error::{Error, Result};
 use crate::federated::{
     At, Digest, Party, Placed, Placement, PlacementKind, SessionId,
     channel::{Channel, ChannelGrid, Envelope, message::Message, route::Route},
     report::{Phase, ledger::Ledger},
 };
-use crate::federated::{Error, Result};
 
 /// The channels, with the sequence numbers of messages.
 #[derive(Debug)]

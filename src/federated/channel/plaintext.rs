@@ -4,7 +4,7 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use super::check_ends;
-use crate::federated::{Error, Result};
+use crate::federated::channel::error::{Error, Result};
 use crate::federated::{
     Party,
     channel::{Channel, Envelope, OpenedPayload},

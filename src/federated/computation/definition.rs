@@ -12,7 +12,10 @@ use super::{
 use super::{inputs::Inputs, leak::LeakKind};
 #[cfg(doc)]
 use crate::federated::Placed;
-use crate::federated::{Error, Placement, Result};
+use crate::federated::{
+    Placement,
+    computation::error::{Error, Result},
+};
 
 /// The requested values, with all that they depend on.
 ///

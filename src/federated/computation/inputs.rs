@@ -7,7 +7,10 @@ use super::{
     erased::Erased,
     graph::{Graph, Node, Operation},
 };
-use crate::federated::{Clients, Error, IntoInput, PlacementKind, Result, Server, computation::Value};
+use crate::federated::{
+    Clients, Error, IntoInput, PlacementKind, Result, Server,
+    computation::{self, Value},
+};
 
 /// Values for the inputs of a computation.
 ///
@@ -65,7 +68,7 @@ impl<'a> Inputs<'a> {
 
     /// Assigns the inputs to the nodes of a computation's graph. Each of its inputs must be bound
     /// exactly once, and no others.
-    pub(super) fn bind(self, graph: &Graph) -> Result<Bound<'a>> {
+    pub(super) fn bind(self, graph: &Graph) -> Result<Bound<'a>, computation::Error> {
         let mut server: Vec<Option<Erased>> = graph.nodes.iter().map(|_| None).collect();
         let mut clients: Vec<Option<Items<'a>>> = graph.nodes.iter().map(|_| None).collect();
         for (node, value) in self.server {
@@ -79,7 +82,7 @@ impl<'a> Inputs<'a> {
                 && server[i].is_none()
                 && clients[i].is_none()
             {
-                return Err(Error::MissingInput { name, placement: node.placement });
+                return Err(computation::Error::MissingInput { name, placement: node.placement });
             }
         }
         Ok(Bound { server, clients })
@@ -87,13 +90,18 @@ impl<'a> Inputs<'a> {
 }
 
 /// Stores the value bound to an input at its node's number.
-fn put<T>(bound: &mut [Option<T>], graph: &Graph, node: &Arc<Node>, value: T) -> Result<()> {
+fn put<T>(
+    bound: &mut [Option<T>],
+    graph: &Graph,
+    node: &Arc<Node>,
+    value: T,
+) -> Result<(), computation::Error> {
     let Operation::Input { name } = node.operation else {
-        return Err(Error::NotAnInput { value: node.describe() });
+        return Err(computation::Error::NotAnInput { value: node.describe() });
     };
-    let number = graph.find(node).ok_or(Error::ForeignInput { name })?;
+    let number = graph.find(node).ok_or(computation::Error::ForeignInput { name })?;
     if bound[number].replace(value).is_some() {
-        return Err(Error::RepeatedInput { name });
+        return Err(computation::Error::RepeatedInput { name });
     }
     Ok(())
 }
@@ -130,7 +138,8 @@ pub(super) fn client_count(graph: &Graph, clients: &[Option<Items<'_>>], stated:
         }
         let (first, clients) = *known.get_or_insert((name, found));
         if clients != found {
-            return Err(Error::ConflictingInputs { name: first, clients, other: name, other_clients: found });
+            let (name, other, other_clients) = (first, name, found);
+            return Err(computation::Error::ConflictingInputs { name, clients, other, other_clients }.into());
         }
     }
     let count = stated.or(known.map(|(_, count)| count)).ok_or(Error::UnknownClientCount)?;

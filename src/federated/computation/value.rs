@@ -131,7 +131,8 @@ impl<T: Send + Sync + 'static, P: ValuePlacement> Value<T, P> {
 
     /// Applies a function that may fail to the value.
     ///
-    /// An error ends the run with [`Error::Closure`](crate::federated::Error::Closure). At a client
+    /// An error ends the run with
+    /// [`computation::Error::Closure`](crate::federated::computation::Error::Closure). At a client
     /// it is wrapped in [`Error::Client`](crate::federated::Error::Client) with the client's
     /// number. The caller of the computation receives the error's text, so the text should not
     /// contain the client's data.

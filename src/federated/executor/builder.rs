@@ -17,7 +17,7 @@ use crate::{
         Error, KeyHolding, Result,
         channel::ChannelGrid,
         report::{OnProgress, Progress},
-        round::chunk,
+        round::{self, chunk},
     },
     paillier::{Exponents, KeySize, SecretKey},
     wipe::wipe_stack,
@@ -108,8 +108,8 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
     /// in place of an update), has no update, or has an update that cannot be sent (a value out of
     /// range, another shape). It also fails if the aggregator refuses one of its messages (altered,
     /// late, repeated, foreign). With fewer than `clients` left, nothing is decrypted, because a
-    /// sum over few clients is close to an update. The error [`Error::TooFewClients`] lists the
-    /// absent clients.
+    /// sum over few clients is close to an update. The error [`round::Error::TooFewClients`] lists
+    /// the absent clients.
     ///
     /// With a minimum, the aggregator keeps a client's ciphertexts until all of them have arrived.
     /// For each client that works at the same time, this needs as much memory as one client sends.
@@ -228,8 +228,9 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
     /// Allows secure sums over one client, which reveal that client's values. Use it only for
     /// experiments.
     ///
-    /// By default a round with secure sums needs at least two clients ([`Error::TooFewClients`]).
-    /// [`min_clients(1)`](Self::min_clients) allows one client, too, and lets the others drop out.
+    /// By default a round with secure sums needs at least two clients
+    /// ([`round::Error::TooFewClients`]). [`min_clients(1)`](Self::min_clients) allows one client,
+    /// too, and lets the others drop out.
     pub fn allow_single_client(mut self) -> Self {
         self.allow_single_client = true;
         self
@@ -307,10 +308,11 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Setting`] for a number that is zero, and for [`min_clients`](Self::min_clients)
-    /// below 2 if [`secure_only`](Self::secure_only) is set; [`Error::NoClients`] for a stated or
-    /// maximum number of zero clients; [`Error::TooManyClients`] for a stated or minimum number of
-    /// clients above the maximum; [`Error::Entropy`], [`Error::ThreadPool`]; those of
+    /// [`round::Error::Setting`] for a number that is zero, and for
+    /// [`min_clients`](Self::min_clients) below 2 if [`secure_only`](Self::secure_only) is set;
+    /// [`Error::NoClients`] for a stated or maximum number of zero clients;
+    /// [`round::Error::TooManyClients`] for a stated or minimum number of clients above the
+    /// maximum; [`Error::Entropy`], [`Error::ThreadPool`]; those of
     /// [`BackendChoice::backend_name`].
     pub fn build(self) -> Result<LocalExecutor<S>> {
         let backend_name = self.backend.backend_name()?;
@@ -371,7 +373,7 @@ fn build(
     }
     for found in [requested.clients, requested.min_clients].into_iter().flatten() {
         if let Some(limit) = requested.max_clients.filter(|limit| found > *limit) {
-            return Err(Error::TooManyClients { limit, found });
+            return Err(round::Error::TooManyClients { limit, found }.into());
         }
     }
     let available = thread::available_parallelism().map_or(1, usize::from);
@@ -392,7 +394,7 @@ fn build(
         ("min_clients", min_clients, if requested.secure_only { 2 } else { 0 }),
     ] {
         if value < minimum {
-            return Err(Error::Setting { setting, minimum });
+            return Err(round::Error::Setting { setting, minimum }.into());
         }
     }
     let entropy = match entropy {

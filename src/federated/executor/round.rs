@@ -32,7 +32,7 @@ use super::erased::{ErasedExecutor, Settings, off_pools};
 use crate::federated::{
     Digest, Error, Party, PlacementKind, Result,
     report::{Absence, Report, ledger::Ledger, progress::Counter},
-    round::{Aggregator, RoundParameters, RoundSpec, SumResult, SumSpec, Update},
+    round::{self, Aggregator, RoundParameters, RoundSpec, SumResult, SumSpec, Update},
 };
 
 /// A requested round.
@@ -99,7 +99,7 @@ impl ErasedExecutor {
                 let present = loop {
                     let Some(queued) = queue.next()? else {
                         queue.check_asked()?;
-                        return Err(Error::TooFewClients { minimum, found: 0, absent });
+                        return Err(round::Error::TooFewClients { minimum, found: 0, absent }.into());
                     };
                     match queued.start(&ledger) {
                         Ok(present) => break present,
@@ -130,10 +130,10 @@ impl ErasedExecutor {
         let participants =
             clients - u32::try_from(absent.len()).expect("at most the asked clients are absent");
         if participants < minimum {
-            return Err(Error::TooFewClients { minimum, found: participants, absent });
+            return Err(round::Error::TooFewClients { minimum, found: participants, absent }.into());
         }
         if let Some(expected) = spec.sized_for().filter(|expected| participants > *expected) {
-            return Err(Error::MoreClientsThanExpected { expected, found: participants });
+            return Err(round::Error::MoreClientsThanExpected { expected, found: participants }.into());
         }
 
         let backend = round.sums.backend_name();
@@ -159,13 +159,13 @@ impl ErasedExecutor {
     fn check_clients(&self, clients: u32, has_sums: bool) -> Result<u32> {
         let limit = self.settings.max_clients.unwrap_or(clients);
         if clients > limit {
-            return Err(Error::TooManyClients { limit, found: clients });
+            return Err(round::Error::TooManyClients { limit, found: clients }.into());
         }
         let one_will_do = !has_sums || self.settings.allow_single_client;
         let default = if one_will_do { 1 } else { DEFAULT_MIN_CLIENTS };
         let minimum = self.settings.min_clients.map_or(default, |minimum| minimum.max(1));
         if clients < minimum {
-            return Err(Error::TooFewClients { minimum, found: clients, absent: Vec::new() });
+            return Err(round::Error::TooFewClients { minimum, found: clients, absent: Vec::new() }.into());
         }
         Ok(minimum)
     }
@@ -178,7 +178,7 @@ impl ErasedExecutor {
         } else {
             self.keys(ledger)?.encryption_key().digest()
         };
-        RoundSpec::new(RoundParameters {
+        let spec = RoundSpec::new(RoundParameters {
             session: self.session(),
             round,
             key_bits: self.key_bits(),
@@ -189,7 +189,8 @@ impl ErasedExecutor {
             // If no client may be absent, the minimum is the number of asked clients.
             min_clients: min_clients.map_or(clients, |minimum| minimum.max(1)),
             chunk_ciphertexts: u32::try_from(chunk_ciphertexts).unwrap_or(u32::MAX),
-        })
+        })?;
+        Ok(spec)
     }
 
     /// The aggregator of a round, with the public key that it has received.

@@ -7,12 +7,14 @@ use chacha20::ChaCha20Rng;
 use crate::federated::{
     LocalExecutor, Outcome, TensorInput,
     executor::{ClientTask, Contributor, ReportedSums, RoundRequest, SumDeclaration},
-    round::{SumSpec, Update},
+    round::{self, SumSpec, Update},
     tensor::{
         Codec, MaxWeight, PerTensor, Summand, Tensors,
         summand::{Assembler, assemble},
     },
 };
+#[cfg(doc)]
+use crate::federated::{channel, tensor};
 use crate::{
     federated::{Error, Result},
     packing::{IntegerRange, Quantizer},
@@ -59,17 +61,17 @@ impl<S: KeySize> LocalExecutor<S> {
     /// # Errors
     ///
     /// [`Error::NoClients`], [`Error::ClientCount`], [`Error::UnknownClientCount`],
-    /// [`Error::ParameterCount`], [`Error::ParameterStructure`]; those of
-    /// [`Layout::new`](crate::packing::Layout::new); [`Error::MissingChannel`], before any client
-    /// works; [`Error::Cancelled`].
+    /// [`tensor::Error::ParameterCount`], [`tensor::Error::ParameterStructure`]; those of
+    /// [`Layout::new`](crate::packing::Layout::new); [`channel::Error::MissingChannel`], before any
+    /// client works; [`Error::Cancelled`].
     ///
     /// [`Error::Client`] with the number of the first client that could not contribute (a value out
     /// of range, a structure that differs from the first client's).
     ///
     /// Nothing is decrypted unless all clients contributed, or at least
     /// [`min_clients`](crate::federated::LocalExecutorBuilder::min_clients) of them
-    /// ([`Error::TooFewClients`]). Later failures give [`Error::RoundFailed`], for example with
-    /// [`Error::SumOutOfRange`] as its source.
+    /// ([`round::Error::TooFewClients`]). Later failures give [`Error::RoundFailed`], for example
+    /// with [`round::Error::SumOutOfRange`] as its source.
     pub fn secure_sum<I>(
         &self,
         clients: I,
@@ -145,8 +147,8 @@ impl<S: KeySize> LocalExecutor<S> {
     ///
     /// # Errors
     ///
-    /// Those of [`secure_mean`](Self::secure_mean); [`Error::WeightTooLarge`] at a client;
-    /// [`Error::ZeroTotalWeight`] in an [`Error::RoundFailed`].
+    /// Those of [`secure_mean`](Self::secure_mean); [`round::Error::WeightTooLarge`] at a client;
+    /// [`tensor::Error::ZeroTotalWeight`] in an [`Error::RoundFailed`].
     pub fn secure_weighted_mean<I, U>(
         &self,
         clients: I,
@@ -192,10 +194,10 @@ impl<S: KeySize> LocalExecutor<S> {
     ///
     /// # Errors
     ///
-    /// Those of [`secure_sum`](Self::secure_sum); [`Error::EncodingType`] for an
+    /// Those of [`secure_sum`](Self::secure_sum); [`round::Error::EncodingType`] for an
     /// [`Encoding`](crate::federated::tensor::Encoding) that does not support the elements of its
-    /// tensor; [`Error::StructureMismatch`] if the first update does not have the members of its
-    /// type.
+    /// tensor; [`tensor::Error::StructureMismatch`] if the first update does not have the members
+    /// of its type.
     pub fn secure_aggregate<I, C>(
         &self,
         clients: I,
@@ -216,8 +218,8 @@ impl<S: KeySize> LocalExecutor<S> {
     ///
     /// # Errors
     ///
-    /// Those of [`secure_aggregate`](Self::secure_aggregate); [`Error::WeightTooLarge`] at a
-    /// client; [`Error::ZeroTotalWeight`] in an [`Error::RoundFailed`].
+    /// Those of [`secure_aggregate`](Self::secure_aggregate); [`round::Error::WeightTooLarge`] at a
+    /// client; [`tensor::Error::ZeroTotalWeight`] in an [`Error::RoundFailed`].
     pub fn secure_weighted_aggregate<I, U, C>(
         &self,
         clients: I,
@@ -246,7 +248,7 @@ impl<S: KeySize> LocalExecutor<S> {
         let sum = SharedSum { max_weight, assembler: Mutex::default() };
         let declare = |updates: &[Update<'_>]| {
             let declared = |update: &Update<'_>| SumSpec::of::<U::Update, C>(update.structure(), codecs);
-            let sums = updates.iter().map(declared).collect::<Result<Vec<_>>>()?;
+            let sums = updates.iter().map(declared).collect::<Result<Vec<_>, round::Error>>()?;
             Ok(sums.into_iter().map(|sum| sum.with_weights(max_weight)).collect())
         };
         let work = clients.map(|(weight, item)| {

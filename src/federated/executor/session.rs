@@ -9,7 +9,7 @@ use crate::{
     federated::{
         Aggregator, At, Clients, Digest, KeyHolder, KeyHolding, Party, Placed, Placement, PlacementKind,
         Result, Server,
-        channel::route::Route,
+        channel::{self, route::Route},
         report::{Phase, ledger::Ledger},
         round::{EncryptionKey, KeyOwner, SessionOffer, SessionParameters},
     },
@@ -115,7 +115,7 @@ impl ErasedExecutor {
     }
 
     /// Refuses a grid without the channels that a round with encrypted sums needs.
-    pub(in crate::federated) fn check_channels(&self) -> Result<()> {
+    pub(in crate::federated) fn check_channels(&self) -> Result<(), channel::Error> {
         use PlacementKind::{Aggregator, Clients, KeyHolder, Server};
         let mut routes = match self.settings.key_holding {
             KeyHolding::Server => vec![(Server, Clients)],

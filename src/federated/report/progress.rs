@@ -4,7 +4,10 @@ use core::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 
 use crate::federated::report::{Phase, Progress};
-use crate::federated::{Error, Result};
+
+/// The callback asked for the run to stop.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::federated) struct Cancelled;
 
 /// Calls the caller's callback from the thread that did the work.
 pub(in crate::federated) struct Counter<'a> {
@@ -28,7 +31,7 @@ impl<'a> Counter<'a> {
     }
 
     /// Counts ciphertexts and calls back.
-    pub(in crate::federated) fn add(&self, phase: Phase, ciphertexts: usize) -> Result<()> {
+    pub(in crate::federated) fn add(&self, phase: Phase, ciphertexts: usize) -> Result<(), Cancelled> {
         // Locked during the call, so that the caller sees increasing numbers.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if !state.cancelled {
@@ -36,7 +39,7 @@ impl<'a> Counter<'a> {
             let progress = Progress { phase, done: state.ciphertexts, total: self.total };
             state.cancelled = (self.callback)(&progress).is_break();
         }
-        if state.cancelled { Err(Error::Cancelled) } else { Ok(()) }
+        if state.cancelled { Err(Cancelled) } else { Ok(()) }
     }
 
     /// Counts ciphertexts that will not arrive.

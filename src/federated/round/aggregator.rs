@@ -16,9 +16,12 @@ use super::{
     opened::MessageId,
     partial::PartialSum,
 };
+#[cfg(doc)]
+use crate::federated::channel;
 use crate::federated::{
-    Error, Party, PlacementKind, Result,
+    Party, PlacementKind,
     channel::{Channel, OpenedPayload},
+    round::error::{Error, Result},
 };
 
 /// The aggregator of one round, or one of several that share the work of a round.
@@ -89,8 +92,9 @@ impl Aggregator {
     ///
     /// # Errors
     ///
-    /// [`Error::OtherOffer`] if the round was declared for other keys; [`Error::OpenChannel`] if a
-    /// key holder has the secret key and the channel is not confidential.
+    /// [`Error::OtherOffer`] if the round was declared for other keys;
+    /// [`channel::Error::OpenChannel`] if a key holder has the secret key and the channel is not
+    /// confidential.
     pub fn new(spec: &RoundSpec, key: &EncryptionKey, channel: Arc<dyn Channel>) -> Result<Self> {
         Self::over(spec, key, channel, 0..spec.plan().chunk_count())
     }
@@ -161,8 +165,8 @@ impl Aggregator {
     ///
     /// # Errors
     ///
-    /// [`Error::WrongEnvelope`], [`Error::MessageNumber`], [`Error::ConflictingMessage`]; those of
-    /// the channel, of
+    /// [`channel::Error::WrongEnvelope`], [`Error::MessageNumber`], [`Error::ConflictingMessage`];
+    /// those of the channel, of
     /// [`PublicKey::batch_from_bytes`](crate::paillier::PublicKey::batch_from_bytes), and
     /// [`paillier::Error::BatchLength`](crate::paillier::Error::BatchLength). On an error, nothing
     /// changes.

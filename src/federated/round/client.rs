@@ -17,9 +17,10 @@ use super::{
     plan::{Chunk, Place},
 };
 use crate::federated::{
-    Error, Party, PlacementKind, Result,
-    channel::Channel,
-    tensor::{Structure, TensorTree, TensorType, TensorView, column::Column},
+    Party, PlacementKind,
+    channel::{self, Channel},
+    round::error::{Error, Result},
+    tensor::{self, Structure, TensorTree, TensorType, TensorView, column::Column},
 };
 
 /// A client of one round: it turns an update into sealed messages for the aggregator.
@@ -50,7 +51,7 @@ impl<'a> Update<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::StructureDepth`].
+    /// [`tensor::Error::StructureDepth`].
     pub fn new<T: TensorTree + ?Sized>(tensors: &'a T) -> Result<Self> {
         Ok(Self { structure: tensors.structure()?, tensors: tensors.erased(), weight: None })
     }
@@ -81,8 +82,9 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Error::OtherOffer`] if the round was declared for other keys; [`Error::OpenChannel`] if a
-    /// key holder has the secret key and the channel is not confidential.
+    /// [`Error::OtherOffer`] if the round was declared for other keys;
+    /// [`channel::Error::OpenChannel`] if a key holder has the secret key and the channel is not
+    /// confidential.
     pub fn new(
         number: u32,
         spec: &RoundSpec,
@@ -103,10 +105,11 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// For an update that does not fit the round: [`Error::SumCount`], [`Error::TensorCount`],
-    /// [`Error::TensorShape`], [`Error::StructureMismatch`]; [`Error::Tensor`] with a value that
-    /// cannot be encoded; [`Error::WeightTooLarge`], [`Error::WeightExpected`]. Only the client
-    /// should see these errors: they may show facts about its data.
+    /// For an update that does not fit the round: [`Error::SumCount`],
+    /// [`tensor::Error::TensorCount`], [`tensor::Error::TensorShape`],
+    /// [`tensor::Error::StructureMismatch`]; [`tensor::Error::Tensor`] with a value that cannot be
+    /// encoded; [`Error::WeightTooLarge`], [`Error::WeightExpected`]. Only the client should see
+    /// these errors: they may show facts about its data.
     pub fn encode<'a>(&self, updates: &[Update<'a>]) -> Result<EncodedUpdate<'a>> {
         EncodedUpdate::new(&self.spec, updates)
     }
@@ -139,7 +142,7 @@ impl Client {
         let packed = self.pack(chunk, &slots);
         drop(slots);
         let contribution = self.encrypt(packed, rng)?;
-        self.seal(chunk, &contribution, rng)
+        Ok(self.seal(chunk, &contribution, rng)?)
     }
 
     pub(in crate::federated) fn pack(&self, chunk: &Chunk, slots: &[u64]) -> Box<dyn Packed> {
@@ -159,7 +162,7 @@ impl Client {
         chunk: &Chunk,
         contribution: &[u8],
         rng: &mut dyn CryptoRng,
-    ) -> Result<Vec<u8>> {
+    ) -> Result<Vec<u8>, channel::Error> {
         let envelope = self.spec.envelope(chunk.index, Party::Client(self.number), Party::Aggregator);
         self.channel.seal(&envelope, contribution, rng)
     }
@@ -183,7 +186,7 @@ impl<'a> EncodedUpdate<'a> {
         for (update, sum) in updates.iter().zip(sums) {
             for (tensor, (view, spec)) in update.tensors.iter().zip(sum.tensors().iter()).enumerate() {
                 let column = spec.encoding.column(view).expect("the specification accepts its own types");
-                column.check().map_err(|source| Error::Tensor { tensor, source: Box::new(source) })?;
+                column.check().map_err(|error| error.of_tensor(tensor))?;
                 columns.push(column);
             }
             check_weight(sum, update.weight)?;
@@ -219,7 +222,8 @@ pub(super) fn check_structures<'s>(
     if structures.len() != sums.len() {
         return Err(Error::SumCount { expected: sums.len(), found: structures.len() });
     }
-    sums.iter().zip(structures).try_for_each(|(sum, structure)| sum.structure().check(structure))
+    let check = |(sum, structure): (&SumSpec, _)| sum.structure().check(structure);
+    Ok(sums.iter().zip(structures).try_for_each(check)?)
 }
 
 /// Refuses a weight above the maximum, a weight that was not declared, and a missing weight.
@@ -237,7 +241,7 @@ pub(super) fn fill_slots(
     spec: &RoundSpec,
     chunk: &Chunk,
     weights: &[Option<u32>],
-    mut encode: impl FnMut(usize, usize, &mut [u64]) -> Result<usize>,
+    mut encode: impl FnMut(usize, usize, &mut [u64]) -> Result<usize, tensor::Error>,
 ) -> Result<(Zeroizing<Vec<u64>>, u64)> {
     let plan = spec.plan();
     let mut clipped = 0;
@@ -247,11 +251,9 @@ pub(super) fn fill_slots(
         match place {
             Place::Weight { .. } => values[0] = 1,
             Place::Tensor { index, from } => {
-                let at_tensor = |source| {
-                    let (_, tensor) = plan.place_of(index);
-                    Error::Tensor { tensor, source: Box::new(source) }
-                };
-                clipped += encode(index, from, values).map_err(at_tensor)? as u64;
+                let (_, tensor) = plan.place_of(index);
+                let encoded = encode(index, from, values).map_err(|error| error.of_tensor(tensor));
+                clipped += encoded? as u64;
             }
         }
     }

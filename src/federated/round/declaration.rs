@@ -15,8 +15,9 @@ use serde::{Deserialize, Serialize};
 use self::plan::{Chunk, Plan};
 use super::{EncryptionKey, KeyHolding};
 use crate::federated::{
-    Digest, Error, Party, Result, SessionId,
-    channel::{Envelope, payload},
+    Digest, Party, SessionId,
+    channel::{self, Envelope, payload},
+    round::error::{Error, Result},
     tensor::{EncodingParameters, MaxWeight, Structure, TensorType},
 };
 
@@ -187,7 +188,7 @@ impl RoundSpec {
     }
 
     /// Refuses a message of another session, round or specification.
-    pub(super) fn check_envelope(&self, found: &Envelope) -> Result<()> {
+    pub(super) fn check_envelope(&self, found: &Envelope) -> Result<(), channel::Error> {
         let expected =
             Envelope { session: self.session(), round: self.round(), context: self.digest(), ..*found };
         expected.check(found)
@@ -230,18 +231,18 @@ impl RoundSpec {
     ///
     /// # Errors
     ///
-    /// [`Error::EncodingVersion`]; [`Error::PayloadDecoding`] for bytes that
+    /// [`channel::Error::EncodingVersion`]; [`channel::Error::PayloadDecoding`] for bytes that
     /// [`to_bytes`](Self::to_bytes) does not write; those of [`new`](Self::new).
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let (version, rest) = bytes.split_first().unwrap_or((&0, &[]));
         if *version != VERSION {
-            return Err(Error::EncodingVersion { expected: VERSION, found: *version });
+            return Err(channel::Error::EncodingVersion { expected: VERSION, found: *version }.into());
         }
         let spec = Self::new(payload::decode::<Wire>(rest)?.try_into()?)?;
         // Different encodings may have the same meaning, but each specification has one encoding.
         if spec.to_bytes() != bytes {
             let reason = "the bytes are not the canonical encoding".to_owned();
-            return Err(Error::PayloadDecoding { type_name: "RoundSpec", reason });
+            return Err(channel::Error::PayloadDecoding { type_name: "RoundSpec", reason }.into());
         }
         Ok(spec)
     }

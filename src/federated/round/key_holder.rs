@@ -12,7 +12,11 @@ use super::{
     offer::KeyHolding,
     opened::content_id,
 };
-use crate::federated::{Error, Party, PlacementKind, Result, channel::Channel};
+use crate::federated::{
+    Party, PlacementKind,
+    channel::{self, Channel},
+    round::error::{Error, Result},
+};
 
 /// The holder of a session's secret key, in sessions where the server does not have it. It decrypts
 /// sums that the server has masked, and learns only how many numbers there are.
@@ -36,14 +40,14 @@ impl KeyHolder {
     /// # Errors
     ///
     /// [`Error::OtherOffer`]; [`Error::KeyHolding`] if the server has the key in this round;
-    /// [`Error::OpenChannel`] if the channel is not confidential; [`Error::WrongEnvelope`],
-    /// [`Error::MessageNumber`], [`Error::AlreadyOpened`],
+    /// [`channel::Error::OpenChannel`] if the channel is not confidential;
+    /// [`channel::Error::WrongEnvelope`], [`Error::MessageNumber`], [`Error::AlreadyOpened`],
     /// [`paillier::Error::Decrypt`](crate::paillier::Error::Decrypt); those of the channel and of
     /// [`PublicKey::batch_from_bytes`](crate::paillier::PublicKey::batch_from_bytes).
     pub fn decrypt_masked(&self, spec: &RoundSpec, wire: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
         let (number, masked) = self.receive(spec, wire)?;
         let totals = self.decrypt(&masked)?;
-        self.answer(spec, number, &*totals, rng)
+        Ok(self.answer(spec, number, &*totals, rng)?)
     }
 
     /// Receives a message of the server, and records that its part of the round is opened.
@@ -72,7 +76,7 @@ impl KeyHolder {
         number: usize,
         totals: &dyn Plaintexts,
         rng: &mut dyn CryptoRng,
-    ) -> Result<Vec<u8>> {
+    ) -> Result<Vec<u8>, channel::Error> {
         let totals = Zeroizing::new(totals.to_bytes());
         self.server.seal(&spec.envelope(number, Party::KeyHolder, Party::Server), &totals, rng)
     }

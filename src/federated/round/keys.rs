@@ -14,7 +14,10 @@ use zeroize::Zeroizing;
 
 use crate::{
     backend::BackendChoice,
-    federated::{Error, Result},
+    federated::{
+        channel,
+        round::error::{Error, Result},
+    },
     packing::Layout,
     paillier::{
         self, Accumulator, Bits2048, Bits3072, Bits4096, Ciphertext, CiphertextBatch, Encryptor, Exponents,
@@ -339,7 +342,12 @@ impl<S: KeySize> Unmask for Masks<S> {
     fn remove(&self, decrypted: &[u8]) -> Result<Box<dyn Plaintexts>> {
         if !decrypted.len().is_multiple_of(S::BYTES) {
             let expected = decrypted.len().next_multiple_of(S::BYTES);
-            return Err(Error::EncodedLength { what: "masked totals", expected, found: decrypted.len() });
+            return Err(channel::Error::EncodedLength {
+                what: "masked totals",
+                expected,
+                found: decrypted.len(),
+            }
+            .into());
         }
         let parts = decrypted.chunks_exact(S::BYTES);
         let mut plaintexts = Vec::with_capacity(parts.len());

@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::{EncryptionKey, RoundSpec, confidential::check_confidential, keys::Sum, state};
 use crate::{
     federated::{
-        Error, Party, PlacementKind, Result,
-        channel::{Channel, payload},
+        Party, PlacementKind,
+        channel::{self, Channel, payload},
+        round::error::{Error, Result},
     },
     paillier,
 };
@@ -184,10 +185,10 @@ impl PartialSum {
     ///
     /// # Errors
     ///
-    /// [`Error::OtherOffer`], [`Error::EncodingVersion`], [`Error::PayloadDecoding`],
-    /// [`Error::OtherRound`], [`Error::MessageNumber`], [`Error::TooManyClients`],
-    /// [`paillier::Error::EmptySum`](crate::paillier::Error::EmptySum); those of
-    /// [`PublicKey::batch_from_bytes`](crate::paillier::PublicKey::batch_from_bytes).
+    /// [`Error::OtherOffer`], [`channel::Error::EncodingVersion`],
+    /// [`channel::Error::PayloadDecoding`], [`Error::OtherRound`], [`Error::MessageNumber`],
+    /// [`Error::TooManyClients`], [`paillier::Error::EmptySum`](crate::paillier::Error::EmptySum);
+    /// those of [`PublicKey::batch_from_bytes`](crate::paillier::PublicKey::batch_from_bytes).
     pub fn from_bytes(spec: &RoundSpec, key: &EncryptionKey, bytes: &[u8]) -> Result<Self> {
         spec.check_key(key)?;
         let wire: Wire = state::decode(spec, bytes)?;
@@ -317,7 +318,7 @@ impl Wire {
         } else {
             return Ok(());
         };
-        Err(Error::PayloadDecoding { type_name: "PartialSum", reason: reason.to_owned() })
+        Err(channel::Error::PayloadDecoding { type_name: "PartialSum", reason: reason.to_owned() }.into())
     }
 }
 
@@ -360,7 +361,7 @@ impl ClosedSum {
     ///
     /// # Errors
     ///
-    /// [`Error::OpenChannel`] if a key holder has the secret key and the channel is not
+    /// [`channel::Error::OpenChannel`] if a key holder has the secret key and the channel is not
     /// confidential; [`Error::MessageNumber`] for a message that is not in this sum or was already
     /// made; those of the channel.
     pub fn message(
@@ -372,7 +373,7 @@ impl ClosedSum {
         // Checked first, so that a refused channel does not use up the message.
         check_confidential(&self.spec, ROUTE, channel)?;
         let sum = self.finish(number)?;
-        self.seal(self.spec.chunk(number)?.index, &sum, channel, rng)
+        Ok(self.seal(self.spec.chunk(number)?.index, &sum, channel, rng)?)
     }
 
     /// Finishes the sum of a message.
@@ -382,7 +383,7 @@ impl ClosedSum {
         let place = usize::try_from(number).ok().and_then(|number| number.checked_sub(self.first));
         let place = place.and_then(|place| self.sums.get_mut(place));
         let ciphertexts = place.and_then(Option::take).ok_or(missing)?.finish()?;
-        payload::encode(&SumMessage { clients: (*self.clients).clone(), ciphertexts })
+        Ok(payload::encode(&SumMessage { clients: (*self.clients).clone(), ciphertexts })?)
     }
 
     pub(in crate::federated) fn seal(
@@ -391,7 +392,7 @@ impl ClosedSum {
         sum: &[u8],
         channel: &dyn Channel,
         rng: &mut dyn CryptoRng,
-    ) -> Result<Vec<u8>> {
+    ) -> Result<Vec<u8>, channel::Error> {
         check_confidential(&self.spec, ROUTE, channel)?;
         let envelope = self.spec.envelope(number, Party::Aggregator, Party::Server);
         channel.seal(&envelope, sum, rng)

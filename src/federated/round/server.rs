@@ -24,9 +24,12 @@ use super::{
     plan::Chunk,
 };
 use crate::federated::{
-    Error, Party, PlacementKind, Result,
+    Party, PlacementKind,
     channel::{Channel, OpenedPayload, payload},
+    round::error::{Error, Result},
 };
+#[cfg(doc)]
+use crate::federated::{channel, tensor};
 
 /// The server of one round. It receives the encrypted sum message by message, in any order, and
 /// gives the result of the round.
@@ -87,8 +90,8 @@ impl Server {
     /// # Errors
     ///
     /// [`Error::OtherOffer`]; [`Error::KeyHolding`] if the server has the key in this round;
-    /// [`Error::OpenChannel`] unless both channels are confidential: the key holder could decrypt
-    /// the sum, so it must not see it.
+    /// [`channel::Error::OpenChannel`] unless both channels are confidential: the key holder could
+    /// decrypt the sum, so it must not see it.
     pub fn with_key_holder(
         spec: &RoundSpec,
         key: &EncryptionKey,
@@ -135,13 +138,13 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`Error::KeyHolding`] if a key holder has the key; [`Error::WrongEnvelope`],
+    /// [`Error::KeyHolding`] if a key holder has the key; [`channel::Error::WrongEnvelope`],
     /// [`Error::MessageNumber`], [`Error::ConflictingMessage`]; those of the channel;
     /// [`Error::TooFewClients`], [`Error::TooManyClients`], [`Error::MoreClientsThanExpected`];
     /// [`Error::Participants`] if the message is not over the clients of the messages before;
     /// [`Error::AlreadyOpened`]; [`paillier::Error::Decrypt`](crate::paillier::Error::Decrypt),
     /// [`Error::UnusedBits`], [`Error::SumOutOfRange`], [`Error::TotalWeightOutOfRange`],
-    /// [`Error::ZeroTotalWeight`].
+    /// [`tensor::Error::ZeroTotalWeight`].
     pub fn open(&mut self, wire: &[u8]) -> Result<()> {
         // Checked first, so that a message that cannot be opened here does not count as received.
         self.owner()?;
@@ -191,8 +194,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`Error::WrongEnvelope`]; [`Error::MessageNumber`] if there is no such request, or it was
-    /// already answered; those of the channel, and those of [`open`](Self::open) from
+    /// [`channel::Error::WrongEnvelope`]; [`Error::MessageNumber`] if there is no such request, or
+    /// it was already answered; those of the channel, and those of [`open`](Self::open) from
     /// [`paillier::Error::Decrypt`](crate::paillier::Error::Decrypt) on.
     pub fn unmask(&mut self, wire: &[u8]) -> Result<()> {
         let (number, answer) = self.read_answer(wire)?;

@@ -3,7 +3,11 @@
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::RoundSpec;
-use crate::federated::{Digest, Error, Result, channel::payload};
+use crate::federated::{
+    Digest,
+    channel::{self, payload},
+    round::error::{Error, Result},
+};
 
 /// Encodes a state of this round.
 ///
@@ -18,11 +22,11 @@ pub(super) fn encode<T: Serialize>(spec: &RoundSpec, state: &T) -> Result<Vec<u8
 ///
 /// # Errors
 ///
-/// [`Error::EncodingVersion`], [`Error::PayloadDecoding`], [`Error::OtherRound`].
+/// [`channel::Error::EncodingVersion`], [`channel::Error::PayloadDecoding`], [`Error::OtherRound`].
 pub(super) fn decode<T: Serialize + DeserializeOwned>(spec: &RoundSpec, bytes: &[u8]) -> Result<T> {
     let (version, rest) = bytes.split_first().unwrap_or((&0, &[]));
     if *version != VERSION {
-        return Err(Error::EncodingVersion { expected: VERSION, found: *version });
+        return Err(channel::Error::EncodingVersion { expected: VERSION, found: *version }.into());
     }
     let (found, state): ([u8; Digest::LEN], T) = payload::decode(rest)?;
     if found != spec.digest().to_bytes() {

@@ -16,7 +16,7 @@ use rand_core::CryptoRng;
 
 use super::Scalar;
 use crate::{
-    federated::{Error, Result},
+    federated::tensor::error::{Error, Result},
     packing::{self, Float, Integer, IntegerRange, Modular, Quantized, QuantizedSum, Quantizer},
 };
 

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 use crate::federated::tensor::TensorType;
 use crate::{
-    federated::{Error, Result},
+    federated::tensor::error::{Error, Result},
     printable::printable,
 };
 

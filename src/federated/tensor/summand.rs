@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Codec, Codecs, Encoding, Structure, Tensor, TensorTree, TensorType, Tensors, tree::members_of};
-use crate::federated::Result;
+use crate::federated::tensor::error::Result;
 
 /// Builds a result from decoded tensors, in the order of the structure's leaves.
 #[doc(hidden)]

@@ -300,7 +300,7 @@ impl<T: Tensors> Tensors for Structure<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::federated::{Result, tensor::TensorType};
+    use crate::federated::tensor::{TensorType, error::Result};
     use ndarray::{Array1, arr0, array};
     use proptest::{
         prelude::*,

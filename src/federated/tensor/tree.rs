@@ -3,7 +3,7 @@
 mod values;
 
 use super::{DType, Structure, TensorType, TensorView};
-use crate::federated::{Error, Result};
+use crate::federated::tensor::error::{Error, Result};
 
 pub(in crate::federated) mod sealed {
     /// Values of the crate's own kinds, and those of the derives.
@@ -47,7 +47,7 @@ pub trait TensorTree: sealed::Sealed + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`Error::StructureDepth`](crate::federated::Error::StructureDepth).
+    /// [`Error::StructureDepth`](crate::federated::tensor::Error::StructureDepth).
     fn structure(&self) -> Result<Structure<TensorType>>;
 
     /// Appends views of all tensors, in the order of the structure's leaves.

@@ -1,6 +1,6 @@
 //! Weights of clients in a mean.
 
-use crate::federated::{Error, Result};
+use crate::federated::tensor::error::{Error, Result};
 
 /// The maximum weight of a client in a secure mean, and the mean for clients whose weights are all
 /// zero.

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use cipherfold::federated::{
     Digest, Party, SessionId,
-    channel::{BoxChannel, BoxPublicKey, BoxSecretKey, Channel, Envelope},
+    channel::{self, BoxChannel, BoxPublicKey, BoxSecretKey, Channel, Envelope},
 };
 use crypto_box::{Nonce, PublicKey, SalsaBox, SecretKey, Tag, aead::AeadInPlace};
 use rand_chacha::ChaCha20Rng;
@@ -37,7 +37,7 @@ pub fn setup(case: &Case, _: &Parties) -> Result<Found, Stop> {
         let elsewhere =
             BoxChannel::new().with_peer(sent.from, key(sent.from)?).with_peer(sent.to, key(sent.to)?);
         let refused = elsewhere.open_expected(&sent, &wire);
-        if refused != Err(Error::MissingSecretKey { party: Party::Server }) {
+        if refused != Err(channel::Error::MissingSecretKey { party: Party::Server }) {
             return Err(Stop::Failed(format!("opened without the secret key: {refused:?}")));
         }
         channel.open_expected(&sent, &wire)?;

@@ -55,10 +55,10 @@ fn total<T: Computed + Numeric<Sum: Element>>(
 /// The answer of other implementations where this crate has no mean: NaN.
 pub fn not_a_number(refusal: Option<&Refusal>, clients: &[Tree], weights: &[f64]) -> Option<Theirs> {
     let why = match refusal?.root()? {
-        Error::ZeroTotalWeight => {
+        Error::Tensor(tensor::Error::ZeroTotalWeight) => {
             "a total weight of zero is an error here, unless `no_nan_division` makes the mean zero"
         }
-        Error::NotFiniteSum => "a mean that is not finite is an error here",
+        Error::Tensor(tensor::Error::NotFiniteSum) => "a mean that is not finite is an error here",
         _ => return None,
     };
     Some(Theirs::gives(mean_of(clients, weights)?, why))

@@ -98,7 +98,7 @@ pub fn replay(case: &Case, parties: &Parties) -> Result<Found, Stop> {
             let up_to = SecureClippingSum::floats_up_to;
             match (last, bounds) {
                 ("sum", None) => unweighted!(|| Ok(Sum)),
-                ("sum", Some(bounds)) => unweighted!(|| up_to(bounds.value)),
+                ("sum", Some(bounds)) => unweighted!(|| Ok(up_to(bounds.value)?)),
                 ("UnweightedMeanFactory", None) => unweighted!(|| Ok(UnweightedMean::default())),
                 ("UnweightedMeanFactory", Some(bounds)) => unweighted!(|| {
                     Ok(UnweightedMean::new(up_to(bounds.value)?, SecureClippingSum::integers(0, 1)?))
@@ -121,7 +121,8 @@ pub fn replay(case: &Case, parties: &Parties) -> Result<Found, Stop> {
     }
     let refusal = plain.as_ref().err();
     let has_no_mean = not_a_number(refusal, &clients, &weights);
-    let is_negative = refusal.and_then(Refusal::root) == Some(&Error::Weight) && limit == Limit::Nothing;
+    let is_negative = refusal.and_then(Refusal::root) == Some(Error::Tensor(tensor::Error::Weight))
+        && limit == Limit::Nothing;
     let signed = if is_negative { mean_of(&clients, &weights) } else { None };
     rounds::found(plain, stated_rounds)
         .or(signed.map(|mean| Theirs::gives(mean, "this crate refuses a negative weight at its client")))

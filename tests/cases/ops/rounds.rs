@@ -139,6 +139,6 @@ impl Bound {
     }
 
     pub fn fixed(self) -> CrateResult<Fixed> {
-        Fixed::new(self.at(0))
+        Ok(Fixed::new(self.at(0))?)
     }
 }

@@ -28,8 +28,9 @@ pub fn modular(case: &Case, parties: &Parties) -> Result<Found, Stop> {
     let shape = case.member()?;
     let symmetric = symmetric.map_or(Some(false), |json| json.as_bool()).ok_or(Rule::ParameterType)?;
     let modulus: u64 = unsigned(integer(&modulus)?)?;
-    let make =
-        || if symmetric { SecureModularSum::symmetric(modulus) } else { SecureModularSum::new(modulus) };
+    let make = || -> Result<_, Error> {
+        Ok(if symmetric { SecureModularSum::symmetric(modulus)? } else { SecureModularSum::new(modulus)? })
+    };
     make()?;
     let clients = case.clients_or_zeros()?;
     let found = by_group(
@@ -73,7 +74,7 @@ pub fn secure(case: &Case, parties: &Parties) -> Result<Found, Stop> {
         (integers, $make:expr) => { sum!(@ integers, Dtype::is_integer, $make) };
         (floats, $make:expr) => { sum!(@ floats, Dtype::is_real, $make) };
         (@ $family:ident, $takes:path, $make:expr) => {{
-            let make = $make;
+            let make = || Ok::<_, Error>($make);
             make().map_err(Stop::from).and_then(|_| {
                 let clients = case.clients_or_zeros()?;
                 let dtype = element_type(shape, $takes)?;
@@ -82,19 +83,19 @@ pub fn secure(case: &Case, parties: &Parties) -> Result<Found, Stop> {
         }};
     }
     let sums = match (lower, upper) {
-        (None, Bound::Integer(upper)) => sum!(integers, || SecureClippingSum::integers_up_to(upper)),
+        (None, Bound::Integer(upper)) => sum!(integers, SecureClippingSum::integers_up_to(upper)?),
         (Some(Bound::Integer(lower)), Bound::Integer(upper)) => {
-            sum!(integers, || SecureClippingSum::integers(lower, upper))
+            sum!(integers, SecureClippingSum::integers(lower, upper)?)
         }
         (Some(Bound::Integer(_)), _) | (_, Bound::Integer(_)) => Err(Rule::BoundsOfTwoTypes.into()),
-        (None, Bound::Float(upper)) => sum!(floats, || SecureClippingSum::floats_up_to(upper)),
-        (None, upper) => sum!(floats, || Ok::<_, Error>(SecureClippingSum::adaptive(upper.schedule()))),
+        (None, Bound::Float(upper)) => sum!(floats, SecureClippingSum::floats_up_to(upper)?),
+        (None, upper) => sum!(floats, SecureClippingSum::adaptive(upper.schedule())),
         (Some(Bound::Float(lower)), Bound::Float(upper)) => {
-            sum!(floats, || SecureClippingSum::floats(lower, upper))
+            sum!(floats, SecureClippingSum::floats(lower, upper)?)
         }
-        (Some(lower), upper) => sum!(floats, || {
+        (Some(lower), upper) => sum!(floats, {
             let bounds = Bounds { lower: lower.schedule(), upper: upper.schedule() };
-            Ok::<_, Error>(SecureClippingSum::adaptive_between(bounds))
+            SecureClippingSum::adaptive_between(bounds)
         }),
     };
     let differs = lower.and_then(|lower| match (lower.is_process(), upper.is_process()) {

@@ -15,8 +15,9 @@ use cipherfold::{
         Digest, Error, KeyHolding, Party,
         PlacementKind::{self, Aggregator, Clients, Server},
         SessionId,
-        channel::{BoxChannel, ChannelGrid, Envelope, EnvelopeMismatch, PlaintextChannel},
-        round::{EncryptionKey, KeyOwner, SessionOffer, SessionParameters},
+        channel::{self, BoxChannel, ChannelGrid, Envelope, EnvelopeMismatch, PlaintextChannel},
+        round::{self, EncryptionKey, KeyOwner, SessionOffer, SessionParameters},
+        tensor,
     },
     packing::{IntegerRange, Layout, LayoutParameters, Quantizer},
     paillier::{self, CiphertextBatch, Encryptor, Plaintext, PublicKey, SecretKey},
@@ -49,7 +50,7 @@ fn blamed(error: Error) -> (u32, Error) {
 }
 
 fn does_not_open(client: u32) -> (u32, Error) {
-    (client, Error::BoxOpen { from: Party::Client(client), to: Party::Aggregator })
+    (client, Error::Channel(channel::Error::BoxOpen { from: Party::Client(client), to: Party::Aggregator }))
 }
 
 /// A relay that interferes with one message and remembers all.
@@ -98,7 +99,10 @@ fn truncated_and_extended_boxes_do_not_open() {
         let error = blamed(sum(&with_channel(Clients, Aggregator, channel)).unwrap_err());
         if length < minimum {
             let (from, to) = (Party::Client(0), Party::Aggregator);
-            assert_eq!(error, (0, Error::WireLength { from, to, minimum, found: length }));
+            assert_eq!(
+                error,
+                (0, Error::Channel(channel::Error::WireLength { from, to, minimum, found: length }))
+            );
         } else {
             assert_eq!(error, does_not_open(0));
         }
@@ -114,7 +118,7 @@ fn a_repeated_message_does_not_stand_for_another_one() {
         is_from(sent, 2, 2).then(|| first.unwrap().wire.clone())
     });
     let error = sum(&with_channel(Clients, Aggregator, channel)).unwrap_err();
-    assert_eq!(blamed(error), (2, Error::IncompleteUpdate { client: 2, missing: 1 }));
+    assert_eq!(blamed(error), (2, Error::Round(round::Error::IncompleteUpdate { client: 2, missing: 1 })));
 }
 
 #[test]
@@ -130,7 +134,10 @@ fn messages_of_an_earlier_round_are_refused() {
         let executor = with_channel(Clients, Aggregator, channel);
         assert_eq!(sum(&executor).unwrap(), Array1::from_elem(140, 6));
         let mismatch = EnvelopeMismatch::Round { expected: 1, found: 0 };
-        assert_eq!(blamed(sum(&executor).unwrap_err()), (1, Error::WrongEnvelope { mismatch }));
+        assert_eq!(
+            blamed(sum(&executor).unwrap_err()),
+            (1, Error::Channel(channel::Error::WrongEnvelope { mismatch }))
+        );
         assert_eq!(sum(&executor).unwrap(), Array1::from_elem(140, 6), "a third round is left alone");
     }
 }
@@ -154,7 +161,10 @@ fn a_message_held_back_in_a_failed_round_is_of_no_use_later() {
     let executor = with_channel(Clients, Aggregator, channel);
     assert_eq!(blamed(sum(&executor).unwrap_err()), does_not_open(1));
     let mismatch = EnvelopeMismatch::Round { expected: 1, found: 0 };
-    assert_eq!(blamed(sum(&executor).unwrap_err()), (1, Error::WrongEnvelope { mismatch }));
+    assert_eq!(
+        blamed(sum(&executor).unwrap_err()),
+        (1, Error::Channel(channel::Error::WrongEnvelope { mismatch }))
+    );
     assert_eq!(sum(&executor).unwrap(), Array1::from_elem(140, 6));
 }
 
@@ -187,12 +197,15 @@ fn messages_of_another_session_are_refused() {
     let second = with_channel(Clients, Aggregator, channel);
     assert_eq!(sum(&first).unwrap(), Array1::from_elem(140, 6));
     let mismatch = EnvelopeMismatch::Session { expected: second.session(), found: first.session() };
-    assert_eq!(blamed(sum(&second).unwrap_err()), (0, Error::WrongEnvelope { mismatch }));
+    assert_eq!(
+        blamed(sum(&second).unwrap_err()),
+        (0, Error::Channel(channel::Error::WrongEnvelope { mismatch }))
+    );
 }
 
 /// Two clients work at the same time, and the relay delivers the first message of each as that of
 /// the other.
-fn swapping_relay(inner: impl cipherfold::federated::channel::Channel + 'static) -> Arc<Spy> {
+fn swapping_relay(inner: impl channel::Channel + 'static) -> Arc<Spy> {
     let (both, table) = (Barrier::new(2), Mutex::new(BTreeMap::<Party, Vec<u8>>::new()));
     Spy::with_relay(inner, move |sent| {
         if sent.envelope.sequence > 0 || sent.envelope.round > 0 {
@@ -222,7 +235,10 @@ fn swapped_messages_are_refused() {
 
         let plain = with(swapping_relay(PlaintextChannel::new()));
         let mismatch = EnvelopeMismatch::Sender { expected: Party::Client(0), found: Party::Client(1) };
-        assert_eq!(blamed(run(&plain).unwrap_err()), (0, Error::WrongEnvelope { mismatch }));
+        assert_eq!(
+            blamed(run(&plain).unwrap_err()),
+            (0, Error::Channel(channel::Error::WrongEnvelope { mismatch }))
+        );
         assert_eq!(run(&plain).unwrap(), Array1::from_elem(140, 3));
     });
 }
@@ -308,7 +324,7 @@ fn substituting(holding: KeyHolding, for_party: impl Fn(Party) -> bool + Send + 
 fn a_public_key_of_the_relay_is_refused_where_it_arrives() {
     let holding = KeyHolding::Server;
     let pins = |executor: &Executor, error| {
-        let Error::PinMismatch { pinned, found } = error else { panic!("{error}") };
+        let Error::Round(round::Error::PinMismatch { pinned, found }) = error else { panic!("{error}") };
         assert_eq!(found, offer_of_a_relay(executor.session(), holding).digest());
         assert_ne!(pinned, found);
     };
@@ -334,10 +350,10 @@ fn a_public_key_of_the_relay_is_refused_where_it_arrives() {
 fn an_invalid_offer_is_refused() {
     let channel = rewriting(|_, payload| Some(payload[..payload.len() - 1].to_vec()));
     let (client, error) = blamed(sum(&with_channel(Clients, Server, channel)).unwrap_err());
-    assert!(client == 0 && matches!(error, Error::EncodedLength { .. }), "{error}");
+    assert!(client == 0 && matches!(error, Error::Channel(channel::Error::EncodedLength { .. })), "{error}");
     let channel = rewriting(|_, payload| Some([&[0], &payload[1..]].concat()));
     let error = blamed(sum(&with_channel(Clients, Server, channel)).unwrap_err());
-    assert_eq!(error, (0, Error::EncodingVersion { expected: 1, found: 0 }));
+    assert_eq!(error, (0, Error::Channel(channel::Error::EncodingVersion { expected: 1, found: 0 })));
     // A base that hides nothing, the ciphertext 1, in an otherwise correct offer: it does not match
     // the pin.
     let channel = rewriting(|_, payload| {
@@ -346,7 +362,7 @@ fn an_invalid_offer_is_refused() {
         Some([&payload[..payload.len() - one.len()], &one].concat())
     });
     let (client, error) = blamed(sum(&with_channel(Clients, Server, channel)).unwrap_err());
-    assert!(client == 0 && matches!(error, Error::PinMismatch { .. }), "{error}");
+    assert!(client == 0 && matches!(error, Error::Round(round::Error::PinMismatch { .. })), "{error}");
 }
 
 // --- aggregators that depart from the protocol ---
@@ -389,9 +405,9 @@ fn a_sum_over_fewer_or_more_clients_is_refused_before_it_is_opened() {
         let executor = forging(move |_, sum, _| EncryptedSum { clients: clients.clone(), ..sum });
         let (report, error) = failed_round(sum(&executor).unwrap_err());
         let expected = if found < 3 {
-            Error::TooFewClients { minimum: 3, found, absent: Vec::new() }
+            Error::Round(round::Error::TooFewClients { minimum: 3, found, absent: Vec::new() })
         } else {
-            Error::TooManyClients { limit: 3, found }
+            Error::Round(round::Error::TooManyClients { limit: 3, found })
         };
         assert_eq!(error, expected);
         assert_eq!(report.operations.decryptions, 0);
@@ -410,10 +426,14 @@ fn a_sum_over_other_clients_is_refused() {
                     if found == number { EncryptedSum { clients: others.clone(), ..sum } } else { sum }
                 },
             );
-        assert_eq!(failed_round(sum(&executor).unwrap_err()).1, Error::Participants, "message {number}");
+        assert_eq!(
+            failed_round(sum(&executor).unwrap_err()).1,
+            Error::Round(round::Error::Participants),
+            "message {number}"
+        );
     }
     let executor = forging(move |_, sum, _| EncryptedSum { clients: others.clone(), ..sum });
-    assert_eq!(failed_round(sum(&executor).unwrap_err()).1, Error::Participants);
+    assert_eq!(failed_round(sum(&executor).unwrap_err()).1, Error::Round(round::Error::Participants));
 }
 
 #[test]
@@ -445,7 +465,7 @@ fn a_sum_that_no_honest_clients_can_reach_is_refused() {
                 assert!(!fits, "{value}");
                 let (report, error) = failed_round(error);
                 assert_eq!(report.participants().collect::<Vec<_>>(), [0, 1, 2]);
-                assert_eq!(error, Error::SumOutOfRange { tensor: 0, index: 2 });
+                assert_eq!(error, Error::Round(round::Error::SumOutOfRange { tensor: 0, index: 2 }));
             }
         }
     }
@@ -469,7 +489,7 @@ fn a_mean_that_no_honest_clients_can_reach_is_refused() {
             assert!((mean.unwrap() - 1.0).abs() <= quantizer.error_bound());
         } else {
             let (_, error) = failed_round(mean.unwrap_err());
-            assert_eq!(error, Error::SumOutOfRange { tensor: 0, index: 1 }, "{value}");
+            assert_eq!(error, Error::Round(round::Error::SumOutOfRange { tensor: 0, index: 1 }), "{value}");
         }
     }
 }
@@ -490,9 +510,9 @@ fn a_total_weight_that_no_honest_clients_can_reach_is_refused() {
     };
     assert!((mean(30, 30 * 254).unwrap() - 1.0).abs() < 1e-9);
     let refused = |weight, value| failed_round(mean(weight, value).unwrap_err()).1;
-    assert_eq!(refused(0, 0), Error::ZeroTotalWeight);
-    assert_eq!(refused(31, 30 * 254), Error::TotalWeightOutOfRange { limit: 30 });
-    assert_eq!(refused(29, 30 * 254), Error::SumOutOfRange { tensor: 0, index: 0 });
+    assert_eq!(refused(0, 0), Error::Tensor(tensor::Error::ZeroTotalWeight));
+    assert_eq!(refused(31, 30 * 254), Error::Round(round::Error::TotalWeightOutOfRange { limit: 30 }));
+    assert_eq!(refused(29, 30 * 254), Error::Round(round::Error::SumOutOfRange { tensor: 0, index: 0 }));
 }
 
 /// Bits that no honest client sets: in slots beyond the values, and above all slots.
@@ -517,7 +537,7 @@ fn a_sum_with_bits_outside_of_its_values_is_refused() {
             Ok(sum) => assert!(used && sum[51 * number as usize + bit / 10] == 512, "bit {bit}"),
             Err(error) => {
                 assert!(!used, "bit {bit}");
-                assert_eq!(failed_round(error).1, Error::UnusedBits { number });
+                assert_eq!(failed_round(error).1, Error::Round(round::Error::UnusedBits { number }));
             }
         }
     }
@@ -539,8 +559,8 @@ fn sums_of_the_past_are_refused() {
         let (report, error) = failed_round(sum(&executor).unwrap_err());
         let mismatch = EnvelopeMismatch::Round { expected: 1, found: 0 };
         match round {
-            0 => assert_eq!(error, Error::MissingPart { number: 1 }),
-            _ => assert_eq!(error, Error::WrongEnvelope { mismatch }),
+            0 => assert_eq!(error, Error::Round(round::Error::MissingPart { number: 1 })),
+            _ => assert_eq!(error, Error::Channel(channel::Error::WrongEnvelope { mismatch })),
         }
         assert_eq!((report.round, report.clients), (round, 3));
     }

@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use cipherfold::{
     federated::{
-        Digest, Error, Party, SessionId,
+        Digest, Party, SessionId,
         channel::{
-            Announcement, BoxChannel, BoxPublicKey, BoxSecretKey, Channel, Envelope, HpkeChannel, Identity,
-            Organisation, Roster, SessionKeys,
+            self, Announcement, BoxChannel, BoxPublicKey, BoxSecretKey, Channel, Envelope, HpkeChannel,
+            Identity, Organisation, Roster, SessionKeys,
         },
     },
     packing::IntegerRange,
@@ -160,10 +160,10 @@ fn a_stolen_identity_cannot_take_the_place_of_a_key_that_was_announced() {
     end.add_peer(session, Party::Aggregator, announce(&identities[2], 2).unwrap()).unwrap();
     // Another key under the true identity: parties that have the first one refuse it.
     let other = announce(&identities[2], 3).unwrap();
-    let refused = Error::OtherSessionKey { session, party: Party::Aggregator };
+    let refused = channel::Error::OtherSessionKey { session, party: Party::Aggregator };
     assert_eq!(end.add_peer(session, Party::Aggregator, other), Err(refused));
     // Another organisation's identity.
-    let refused = Err(Error::AnnouncementSignature { party: Party::Aggregator });
+    let refused = Err(channel::Error::AnnouncementSignature { party: Party::Aggregator });
     assert_eq!(announce(&identities[0], 4), refused);
 }
 
@@ -190,7 +190,7 @@ fn rotation_of_keys_closes_the_boxes_of_the_session() {
     let (log, opened) = before_and_after_rotation(&(Arc::clone(&channel) as Arc<dyn Channel>));
     assert_eq!(opened, [2, 0]);
     let session = log[0].envelope.session;
-    let refused = Error::NoSessionKeys { session };
+    let refused = channel::Error::NoSessionKeys { session };
     assert_eq!(channel.open_expected(&log[0].envelope, &log[0].wire), Err(refused));
 }
 

@@ -4,6 +4,7 @@ use cipherfold::{
     federated::{
         Error, LocalExecutorBuilder,
         report::{Operations, Phase},
+        tensor,
     },
     packing::{IntegerRange, Quantizer},
 };
@@ -64,7 +65,7 @@ fn errors_are_identical() {
     }
     let too_wide = [IntegerRange::of::<u64>(); 2];
     let error = clear.secure_sum([array![1_u8], array![2]], too_wide).unwrap_err();
-    assert_eq!(error, Error::ParameterCount { tensors: 1, found: 2 });
+    assert_eq!(error, Error::Tensor(tensor::Error::ParameterCount { tensors: 1, found: 2 }));
 }
 
 #[test]

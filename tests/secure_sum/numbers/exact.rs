@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Debug};
 use cipherfold::{
     federated::{
         Error, LocalExecutor,
-        tensor::{Scalar, Structure},
+        tensor::{self, Scalar, Structure},
     },
     packing::{self, Integer, IntegerRange},
     paillier::{Bits2048, KeySize},
@@ -282,11 +282,18 @@ fn names_and_nesting_come_back_with_the_sums() {
 
     let named = |name: &str| Structure::named([(name, Structure::leaf(1_u8))]).unwrap();
     let error = executor.secure_sum([named("w"), named("b")], range).unwrap_err();
-    let mismatch = Error::StructureMismatch { expected: "<w=u8>".into(), found: "<b=u8>".into() };
+    let mismatch =
+        Error::Tensor(tensor::Error::StructureMismatch { expected: "<w=u8>".into(), found: "<b=u8>".into() });
     assert_eq!(error, Error::Client { client: 1, source: Box::new(mismatch) });
     let ranges = Structure::named([("b", Structure::leaf(range))]).unwrap();
     let error = executor.secure_sum([named("w"), named("w")], ranges).unwrap_err();
-    assert_eq!(error, Error::ParameterStructure { tensors: "<w=u8>".into(), parameters: "<b=_>".into() });
+    assert_eq!(
+        error,
+        Error::Tensor(tensor::Error::ParameterStructure {
+            tensors: "<w=u8>".into(),
+            parameters: "<b=_>".into()
+        })
+    );
 }
 
 #[test]
@@ -296,10 +303,8 @@ fn updates_of_other_structure_are_refused() {
     let refused = |clients: &[Vec<ArrayD<i16>>]| executor.secure_sum(clients, range).unwrap_err();
     let tensor = |shape: &[usize]| ArrayD::<i16>::zeros(shape);
     let client = |client, source| Error::Client { client, source: Box::new(source) };
-    let shape = |tensor, expected: &str, found: &str| Error::TensorShape {
-        tensor,
-        expected: expected.into(),
-        found: found.into(),
+    let shape = |tensor, expected: &str, found: &str| {
+        Error::Tensor(tensor::Error::TensorShape { tensor, expected: expected.into(), found: found.into() })
     };
     assert_eq!(
         refused(&[vec![tensor(&[2]), tensor(&[])], vec![tensor(&[2]), tensor(&[1])]]),
@@ -311,7 +316,7 @@ fn updates_of_other_structure_are_refused() {
     );
     assert_eq!(
         refused(&[vec![tensor(&[2])], vec![]]),
-        client(1, Error::TensorCount { expected: 1, found: 0 })
+        client(1, Error::Tensor(tensor::Error::TensorCount { expected: 1, found: 0 }))
     );
 }
 
@@ -321,8 +326,8 @@ fn the_place_of_a_value_out_of_range_is_named() {
     let range = IntegerRange::signed_bits(4).unwrap();
     let mut clients = vec![vec![Array1::<i32>::zeros(3), Array1::zeros(1000)]; 7];
     clients[5][1][777] = 8;
-    let source = Box::new(Error::Packing(packing::Error::ValueOutOfRange { index: 777, min: -8, max: 7 }));
-    let source = Box::new(Error::Tensor { tensor: 1, source });
+    let source = Box::new(packing::Error::ValueOutOfRange { index: 777, min: -8, max: 7 }.into());
+    let source = Box::new(Error::Tensor(tensor::Error::Tensor { tensor: 1, source }));
     let error = executor.secure_sum(&clients, range).unwrap_err();
     assert_eq!(error, Error::Client { client: 5, source });
     assert_eq!(error.to_string(), "client 5: tensor 1: the value at index 777 lies outside [-8, 7]");

@@ -1,7 +1,10 @@
 //! Means equal the means of the clipped values, up to the stated error.
 
 use cipherfold::{
-    federated::{Error, LocalExecutor, tensor::Scalar},
+    federated::{
+        Error, LocalExecutor, round,
+        tensor::{self, Scalar},
+    },
     packing::{self, Float, Quantizer},
     paillier::Bits2048,
 };
@@ -159,14 +162,14 @@ fn clients_of_weight_zero_do_not_count() {
 
     let clients = [(0, array![1.0_f64]), (0, array![-0.5])];
     assert_eq!(
-        *executor().secure_weighted_mean(clients, 7, quantizer).unwrap_err().root(),
-        Error::ZeroTotalWeight
+        executor().secure_weighted_mean(clients, 7, quantizer).unwrap_err().root(),
+        Error::Tensor(tensor::Error::ZeroTotalWeight)
     );
     // Also if there are only the weights.
     let clients = [(0, Vec::<ArrayD<f32>>::new()), (0, Vec::new())];
     assert_eq!(
-        *executor().secure_weighted_mean(clients, 7, quantizer).unwrap_err().root(),
-        Error::ZeroTotalWeight
+        executor().secure_weighted_mean(clients, 7, quantizer).unwrap_err().root(),
+        Error::Tensor(tensor::Error::ZeroTotalWeight)
     );
 }
 
@@ -179,7 +182,10 @@ fn weights_reach_their_limit_and_no_further() {
     };
     assert!((mean([1000; 3], 1000).unwrap() + 1.0 / 3.0).abs() <= quantizer.error_bound());
     assert!((mean([u32::MAX; 3], u32::MAX).unwrap() + 1.0 / 3.0).abs() <= quantizer.error_bound());
-    let too_large = Error::Client { client: 1, source: Box::new(Error::WeightTooLarge { max: 1000 }) };
+    let too_large = Error::Client {
+        client: 1,
+        source: Box::new(Error::Round(round::Error::WeightTooLarge { max: 1000 })),
+    };
     assert_eq!(mean([1000, 1001, 1000], 1000), Err(too_large));
     assert_eq!(
         mean([0, 0, 1], 0),
@@ -201,8 +207,8 @@ fn nan_is_refused_at_its_client() {
         let mut clients = vec![vec![Array1::<f32>::zeros(4), Array1::zeros(700)]; 6];
         clients[4][1][654] = bad;
         clients[4][1][699] = bad;
-        let source = Box::new(Error::Packing(packing::Error::NotFinite { index: 654 }));
-        let source = Box::new(Error::Tensor { tensor: 1, source });
+        let source = Box::new(packing::Error::NotFinite { index: 654 }.into());
+        let source = Box::new(Error::Tensor(tensor::Error::Tensor { tensor: 1, source }));
         let expected = Error::Client { client: 4, source };
         let quantizer = Quantizer::symmetric(1.0, 16).unwrap();
         assert_eq!(executor.secure_mean(&clients, quantizer).unwrap_err(), expected);

@@ -2,7 +2,10 @@
 //! data.
 
 use cipherfold::{
-    federated::{Error, LocalExecutor, tensor::Scalar},
+    federated::{
+        Error, LocalExecutor,
+        tensor::{self, Scalar},
+    },
     packing::{self, Integer, IntegerRange, Quantizer},
 };
 use ndarray::{Array, ArrayD, Axis, IxDyn, arr0, array};
@@ -46,8 +49,8 @@ fn values_above_the_stated_maximum_are_refused_at_the_client() {
         executor().secure_sum(clients, range).unwrap_err()
     };
     let error = |client, max| {
-        let source = Box::new(Error::Packing(packing::Error::ValueOutOfRange { index: 0, min: 0, max }));
-        Error::Client { client, source: Box::new(Error::Tensor { tensor: 0, source }) }
+        let source = Box::new(packing::Error::ValueOutOfRange { index: 0, min: 0, max }.into());
+        Error::Client { client, source: Box::new(Error::Tensor(tensor::Error::Tensor { tensor: 0, source })) }
     };
     assert_eq!(refused(&[2, 4], IntegerRange::up_to(1)), error(0, 1));
     assert_eq!(refused(&[1, 4], IntegerRange::up_to(1)), error(1, 1));
@@ -71,7 +74,7 @@ fn structures_of_tensors() {
     // One parameter spreads over all tensors; any other number must match.
     assert_eq!(
         executor().secure_sum(&vector_and_scalar, [bits; 3]).unwrap_err(),
-        Error::ParameterCount { tensors: 2, found: 3 }
+        Error::Tensor(tensor::Error::ParameterCount { tensors: 2, found: 3 })
     );
 }
 
@@ -158,8 +161,8 @@ fn means_of_other_runtimes() {
     // Other runtimes return not-a-number or zero here.
     let clients = [1.0_f32, 2.0, 3.0].map(|x| (0, arr0(x)));
     assert_eq!(
-        *executor().secure_weighted_mean(clients, 10, quantizer).unwrap_err().root(),
-        Error::ZeroTotalWeight
+        executor().secure_weighted_mean(clients, 10, quantizer).unwrap_err().root(),
+        Error::Tensor(tensor::Error::ZeroTotalWeight)
     );
 }
 

@@ -6,7 +6,7 @@ use cipherfold::{
     federated::{
         Error, Party,
         PlacementKind::{self, Aggregator, Clients, Server},
-        channel::{BoxChannel, BoxSecretKey, Channel, ChannelGrid, HpkeChannel, PlaintextChannel},
+        channel::{self, BoxChannel, BoxSecretKey, Channel, ChannelGrid, HpkeChannel, PlaintextChannel},
     },
     packing::IntegerRange,
 };
@@ -74,7 +74,7 @@ fn a_missing_channel_is_noticed_before_any_client_works() {
             array![1_u8]
         });
         let error = executor.secure_sum(clients, IntegerRange::of::<u8>()).unwrap_err();
-        let Error::MissingChannel { from, to } = error else { panic!("{error}") };
+        let Error::Channel(channel::Error::MissingChannel { from, to }) = error else { panic!("{error}") };
         assert_eq!((from.min(to), from.max(to)), (a.min(b), a.max(b)));
         assert_eq!(asked, 0, "{a} and {b}");
     }
@@ -105,7 +105,7 @@ fn an_imported_key_opens_its_boxes_elsewhere() {
         assert_eq!(there.open_expected(&sent.envelope, &wire).unwrap().as_slice(), sent.payload);
         // Under another key nothing opens, in either direction.
         let stranger = there.open_expected(&sent.envelope, &sent.wire).unwrap_err();
-        assert_eq!(stranger, Error::BoxOpen { from: sent.envelope.from, to: Party::Aggregator });
+        assert_eq!(stranger, channel::Error::BoxOpen { from: sent.envelope.from, to: Party::Aggregator });
     }
 }
 
@@ -115,7 +115,7 @@ fn a_client_whose_box_key_is_elsewhere_cannot_be_simulated() {
     let channel = Arc::new(BoxChannel::new().with_peer(Party::Client(1), elsewhere));
     let executor =
         builder().channels(contributions_through(channel)).max_concurrent_clients(1).build().unwrap();
-    let source = Box::new(Error::MissingSecretKey { party: Party::Client(1) });
+    let source = Box::new(Error::Channel(channel::Error::MissingSecretKey { party: Party::Client(1) }));
     assert_eq!(sum(&executor).unwrap_err(), Error::Client { client: 1, source });
 }
 

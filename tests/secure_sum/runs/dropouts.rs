@@ -9,8 +9,9 @@ use cipherfold::{
     federated::{
         Error, LocalExecutorBuilder, Party,
         PlacementKind::Aggregator,
-        channel::{BoxChannel, Envelope, EnvelopeMismatch},
+        channel::{self, BoxChannel, Envelope, EnvelopeMismatch},
         report::{AbsenceReason, Report},
+        round, tensor,
     },
     packing::{self, IntegerRange, Layout, LayoutParameters, Quantizer},
 };
@@ -32,7 +33,9 @@ fn absent(report: &Report) -> Vec<u32> {
 
 /// Clients that took part, and the absent ones with the reasons.
 fn too_few(error: Error, min: u32) -> (u32, Vec<(u32, Option<String>)>) {
-    let Error::TooFewClients { minimum, found, absent } = error else { panic!("{error}") };
+    let Error::Round(round::Error::TooFewClients { minimum, found, absent }) = error else {
+        panic!("{error}")
+    };
     assert_eq!(minimum, min);
     (found, absent.into_iter().map(|absence| (absence.client, absence.details)).collect())
 }
@@ -51,7 +54,8 @@ fn absent_clients_have_no_entry() {
         let executor = tolerant(1).chunk_ciphertexts(choices.between(1, 3)).build().unwrap();
         let sum = executor.secure_sum(updates.clone(), range());
         if present == 0 {
-            let Error::TooFewClients { minimum: 1, found: 0, absent } = sum.unwrap_err() else {
+            let Error::Round(round::Error::TooFewClients { minimum: 1, found: 0, absent }) = sum.unwrap_err()
+            else {
                 panic!("no client took part")
             };
             assert_eq!(absent.iter().map(|absence| absence.client as usize).collect::<Vec<_>>(), {
@@ -87,8 +91,8 @@ fn a_mean_is_over_those_who_took_part() {
 
 #[test]
 fn below_the_minimum_nothing_is_decrypted() {
-    let channel = Spy::on(cipherfold::federated::channel::PlaintextChannel::new());
-    let grid = cipherfold::federated::channel::ChannelGrid::default()
+    let channel = Spy::on(channel::PlaintextChannel::new());
+    let grid = channel::ChannelGrid::default()
         .with(Aggregator, cipherfold::federated::PlacementKind::Server, Arc::<Spy>::clone(&channel))
         .unwrap();
     let executor = tolerant(3).channels(grid).build().unwrap();
@@ -136,10 +140,10 @@ fn clients_with_another_structure_are_left_out_and_named() {
         .iter()
         .map(|absence| (absence.client, absence.reason, absence.details.clone().unwrap()))
         .collect();
-    let out_of_range = Error::Packing(packing::Error::ValueOutOfRange { index: 1, min: 0, max: 10 });
-    let tensor = Error::Tensor { tensor: 0, source: Box::new(out_of_range) };
+    let out_of_range = packing::Error::ValueOutOfRange { index: 1, min: 0, max: 10 }.into();
+    let tensor = tensor::Error::Tensor { tensor: 0, source: Box::new(out_of_range) };
     let no_update = Error::NoUpdate { reason: "disk full".into() };
-    let shape = Error::TensorShape { tensor: 0, expected: "u8[2]".into(), found: "u8[3]".into() };
+    let shape = tensor::Error::TensorShape { tensor: 0, expected: "u8[2]".into(), found: "u8[3]".into() };
     assert_eq!(
         reasons,
         [
@@ -168,11 +172,11 @@ fn too_few_clients_are_named_with_their_reasons() {
         let clients = clients.into_iter().map(Result::transpose);
         let error = executor.secure_sum(clients, IntegerRange::up_to(10)).unwrap_err();
         assert_eq!(error.to_string(), "2 clients took part, at least 3 are needed");
-        let source = Box::new(Error::Packing(packing::Error::ValueOutOfRange { index: 0, min: 0, max: 10 }));
+        let source = Box::new(packing::Error::ValueOutOfRange { index: 0, min: 0, max: 10 }.into());
         let absent = vec![
             (0, None),
             (2, Some(Error::NoUpdate { reason: "disk full".into() }.to_string())),
-            (3, Some(Error::Tensor { tensor: 0, source }.to_string())),
+            (3, Some(tensor::Error::Tensor { tensor: 0, source }.to_string())),
         ];
         assert_eq!(too_few(error, 3), (2, absent));
     }
@@ -187,7 +191,7 @@ fn a_round_that_fails_late_says_who_took_part() {
         let executor = configure(tolerant(1)).build().unwrap();
         let clients = [(0, None), (0, Some(array![0.5_f32, 9.0])), (3, None), (0, Some(array![1.0, 0.0]))];
         let error = executor.secure_weighted_mean(clients, 9, quantizer).unwrap_err();
-        assert_eq!(*error.root(), Error::ZeroTotalWeight);
+        assert_eq!(error.root(), Error::Tensor(tensor::Error::ZeroTotalWeight));
         let text = error.to_string();
         assert!(text.starts_with("round 0 failed after 2 clients had contributed: "), "{text}");
         let (report, _) = failed_round(error);
@@ -215,7 +219,7 @@ fn a_client_counts_with_all_of_its_messages_or_with_none() {
     let sum = executor.secure_sum(clients, range()).unwrap();
     assert_eq!(sum.value, Array1::from_elem(140, 1 + 3));
     assert_eq!(absent(sum.report()), [1]);
-    let refused = Error::BoxOpen { from: Party::Client(1), to: Party::Aggregator };
+    let refused = Error::Channel(channel::Error::BoxOpen { from: Party::Client(1), to: Party::Aggregator });
     assert_eq!(sum.report().absent[0].details, Some(refused.to_string()));
     assert_eq!(sum.report().absent[0].reason, AbsenceReason::Message);
 }
@@ -246,9 +250,10 @@ fn refused_messages_are_named_and_the_round_continues() {
     let sum = executor.secure_sum(&clients, range()).unwrap();
     assert_eq!(sum.value, array![2_u64]);
     let mismatch = EnvelopeMismatch::Round { expected: 1, found: 0 };
-    let another_round = Error::WrongEnvelope { mismatch };
+    let another_round = Error::Channel(channel::Error::WrongEnvelope { mismatch });
     assert_eq!(sum.report().absent[0].details, Some(another_round.to_string()));
-    let does_not_open = Error::BoxOpen { from: Party::Client(2), to: Party::Aggregator };
+    let does_not_open =
+        Error::Channel(channel::Error::BoxOpen { from: Party::Client(2), to: Party::Aggregator });
     assert_eq!(sum.report().absent[1].details, Some(does_not_open.to_string()));
 }
 
@@ -264,10 +269,13 @@ fn the_layout_has_room_for_the_largest_number_of_clients_and_no_more() {
         assert_eq!(sum.value, Array1::from_elem(500, 255 * clients as u64));
         assert_eq!(sum.report().ciphertexts, layout.plaintexts(500) as u64, "all rounds have the same sizes");
     }
-    let error = Error::TooManyClients { limit: 100, found: 101 };
+    let error = Error::Round(round::Error::TooManyClients { limit: 100, found: 101 });
     assert_eq!(executor.secure_sum(vec![array![1_u8]; 101], range()).unwrap_err(), error);
     for refused in [builder().max_clients(5).clients(6), builder().max_clients(5).min_clients(6)] {
-        assert_eq!(refused.build().unwrap_err(), Error::TooManyClients { limit: 5, found: 6 });
+        assert_eq!(
+            refused.build().unwrap_err(),
+            Error::Round(round::Error::TooManyClients { limit: 5, found: 6 })
+        );
     }
     assert_eq!(builder().max_clients(0).build().unwrap_err(), Error::NoClients);
 }

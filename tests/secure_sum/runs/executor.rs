@@ -20,7 +20,8 @@ use cipherfold::{
         channel::{BoxChannel, Envelope},
         computation::{Computation, Inputs, Value},
         report::Phase,
-        round::{EncryptionKey, KeyOwner, SessionOffer, SessionParameters},
+        round::{self, EncryptionKey, KeyOwner, SessionOffer, SessionParameters},
+        tensor,
     },
     packing::{IntegerRange, Quantizer},
     paillier::{Bits2048, SecretKey},
@@ -64,7 +65,7 @@ fn the_number_of_clients_is_inferred_or_stated() {
 fn a_sum_over_one_client_has_to_be_asked_for() {
     for configure in [|builder| builder, LocalExecutorBuilder::<Key>::in_the_clear] {
         let executor = configure(builder()).build().unwrap();
-        let refused = Error::TooFewClients { minimum: 2, found: 1, absent: Vec::new() };
+        let refused = Error::Round(round::Error::TooFewClients { minimum: 2, found: 1, absent: Vec::new() });
         assert_eq!(executor.secure_sum([array![1_u8]], bytes()).unwrap_err(), refused);
         works(&executor, 2);
         let executor = configure(builder()).min_clients(1).build().unwrap();
@@ -132,7 +133,7 @@ fn a_run_without_clients_is_refused() {
 
 #[test]
 fn settings_of_zero_are_refused_and_large_ones_accepted() {
-    let refused = |setting| Error::Setting { setting, minimum: 1 };
+    let refused = |setting| Error::Round(round::Error::Setting { setting, minimum: 1 });
     assert_eq!(builder().threads(0).build().unwrap_err(), refused("threads"));
     assert_eq!(builder().max_concurrent_clients(0).build().unwrap_err(), refused("max_concurrent_clients"));
     assert_eq!(builder().chunk_ciphertexts(0).build().unwrap_err(), refused("chunk_ciphertexts"));
@@ -478,7 +479,7 @@ fn a_run_can_be_cancelled_in_every_phase() {
         for stop in 1..=all {
             limit.store(stop, Ordering::Relaxed);
             let error = executor.secure_sum(&clients, bytes()).unwrap_err();
-            assert_eq!(*error.root(), Error::Cancelled);
+            assert_eq!(error.root(), Error::Cancelled);
             // Whether the server has seen a part of the sums.
             let opened =
                 matches!(&error, Error::RoundFailed { report, .. } if report.operations.decryptions > 0);
@@ -509,7 +510,7 @@ fn a_failed_run_does_not_affect_the_next() {
             let quantizer = Quantizer::symmetric(1.0, 8).unwrap();
             let zero = executor.secure_weighted_mean(vec![(0, array![1.0_f32]); 6], 5, quantizer);
             let (report, error) = failed_round(zero.unwrap_err());
-            assert_eq!((report.clients, error), (6, Error::ZeroTotalWeight));
+            assert_eq!((report.clients, error), (6, Error::Tensor(tensor::Error::ZeroTotalWeight)));
             let wrong = executor.secure_sum([array![1_u8], array![1, 2]], range).unwrap_err();
             assert!(matches!(wrong, Error::Client { client: 1, .. }));
             let few = executor.secure_sum(Announces(iter::once(array![1_u8]), 2), range).unwrap_err();

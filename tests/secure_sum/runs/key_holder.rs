@@ -15,11 +15,11 @@ use cipherfold::{
         Digest, Error, KeyHolding, LocalExecutorBuilder, Party,
         PlacementKind::{self, Aggregator, Clients, KeyHolder, Server},
         SessionId,
-        channel::{BoxChannel, ChannelGrid, HpkeChannel, PlaintextChannel},
+        channel::{self, BoxChannel, ChannelGrid, HpkeChannel, PlaintextChannel},
         report::Phase,
         round::{
-            Client, KeyOwner, RoundParameters, RoundSpec, Server as RoundServer, SessionParameters, SumSpec,
-            TensorSpec,
+            self, Client, KeyOwner, RoundParameters, RoundSpec, Server as RoundServer, SessionParameters,
+            SumSpec, TensorSpec,
         },
         tensor::{DType, Encoding, Structure},
     },
@@ -108,7 +108,7 @@ fn a_missing_channel_to_the_key_holder_is_found_before_any_work() {
         let clients = clients.iter().inspect(|_| _ = asked.fetch_add(1, Ordering::Relaxed));
         let error = executor.secure_sum(clients, IntegerRange::of::<u8>()).unwrap_err();
         let other = if a == KeyHolder { b } else { a };
-        assert_eq!(error, Error::MissingChannel { from: KeyHolder, to: other });
+        assert_eq!(error, Error::Channel(channel::Error::MissingChannel { from: KeyHolder, to: other }));
         assert_eq!(asked.into_inner(), 0);
         // The default protocol has no use for it.
         let executor = builder().channels(grid).build().unwrap();
@@ -130,7 +130,7 @@ fn a_grid_with_an_open_channel_is_refused_before_any_work() {
         let clients = [array![1_u8], array![2]];
         let clients = clients.iter().inspect(|_| _ = asked.fetch_add(1, Ordering::Relaxed));
         let error = executor.secure_sum(clients, IntegerRange::of::<u8>()).unwrap_err();
-        assert_eq!(error, Error::OpenChannel { from, to });
+        assert_eq!(error, Error::Channel(channel::Error::OpenChannel { from, to }));
         assert_eq!(asked.into_inner(), 0);
         // Without a key holder, the caller may choose them.
         let executor = builder().channels(grid).build().unwrap();
@@ -173,7 +173,7 @@ fn roles_refuse_open_channels_if_a_key_holder_has_the_key() {
     };
     let open = || Arc::new(PlaintextChannel::new());
     let boxed = || Arc::new(HpkeChannel::new());
-    let refused = |(from, to)| Some(Error::OpenChannel { from, to });
+    let refused = |(from, to)| Some(round::Error::Channel(channel::Error::OpenChannel { from, to }));
     let [contributions, sums, masked] = CONFIDENTIAL;
 
     let (owner, spec) = roles(KeyHolding::KeyHolder);
@@ -275,5 +275,5 @@ fn all_channels_of_the_default_grid_can_be_recorded() {
     let (grid, _) = spied_grid();
     let executor = with_key_holder().channels(grid).build().unwrap();
     let error = executor.secure_sum([array![1_u8], array![2]], IntegerRange::of::<u8>()).unwrap_err();
-    assert_eq!(error, Error::MissingChannel { from: KeyHolder, to: Clients });
+    assert_eq!(error, Error::Channel(channel::Error::MissingChannel { from: KeyHolder, to: Clients }));
 }

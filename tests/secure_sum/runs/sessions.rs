@@ -6,7 +6,8 @@ use cipherfold::{
     federated::{
         Error, KeyHolding, Party,
         PlacementKind::{Aggregator, Server},
-        channel::{BoxChannel, ChannelGrid, EnvelopeMismatch, PlaintextChannel},
+        channel::{self, BoxChannel, ChannelGrid, EnvelopeMismatch, PlaintextChannel},
+        round,
     },
     packing::IntegerRange,
     paillier,
@@ -74,7 +75,13 @@ fn messages_of_another_session_are_refused_and_named() {
     executor.rotate_keys();
     let error = executor.secure_sum([array![1_u8], array![2]], range()).unwrap_err();
     let mismatch = EnvelopeMismatch::Session { expected: executor.session(), found: old };
-    assert_eq!(error, Error::Client { client: 0, source: Box::new(Error::WrongEnvelope { mismatch }) });
+    assert_eq!(
+        error,
+        Error::Client {
+            client: 0,
+            source: Box::new(Error::Channel(channel::Error::WrongEnvelope { mismatch }))
+        }
+    );
 }
 
 /// A client that puts a ciphertext of the old key into a message of the new session.
@@ -123,6 +130,6 @@ fn a_sum_of_another_number_of_clients_is_refused() {
     let executor = builder().channels(grid).min_clients(1).build().unwrap();
     let error = executor.secure_sum([Some(array![1_u8]), None], range()).unwrap_err();
     let (report, error) = failed_round(error);
-    assert_eq!(error, Error::Participants);
+    assert_eq!(error, Error::Round(round::Error::Participants));
     assert_eq!((report.clients, report.absent[0].client), (1, 1));
 }

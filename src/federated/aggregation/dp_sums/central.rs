@@ -4,10 +4,13 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use super::{grid::clip_to_grid, measurements::DpSumMeasurements};
+#[cfg(doc)]
+use crate::federated::round;
 use crate::{
     federated::{
         Clients, Error, Result, Server,
         aggregation::{
+            self,
             estimation::Estimation,
             factory::{AggregationFactory, Step},
             floats::{self, Floats, NormOrder},
@@ -157,13 +160,13 @@ impl<N: Estimation> CentralDpSum<N> {
     /// # Errors
     ///
     /// [`privacy::Error::Parameter`] unless the multiplier is from 0 to 2²⁰. For a fixed norm:
-    /// [`Error::NormLimit`] unless it is positive and finite; [`privacy::Error::Parameter`] unless
-    /// it is from 2⁻⁹⁶⁰ to 2⁹⁶⁰. The first run over `f32` refuses a fixed norm above the maximum
-    /// `f32` divided by 2⁶⁴.
+    /// [`aggregation::Error::NormLimit`] unless it is positive and finite;
+    /// [`privacy::Error::Parameter`] unless it is from 2⁻⁹⁶⁰ to 2⁹⁶⁰. The first run over `f32`
+    /// refuses a fixed norm above the maximum `f32` divided by 2⁶⁴.
     pub fn new(norm: N, noise_multiplier: f64) -> Result<Self> {
         if let Some(clip) = norm.fixed() {
             if !(clip > 0.0 && clip.is_finite()) {
-                return Err(Error::NormLimit { limit: clip });
+                return Err(aggregation::Error::NormLimit { limit: clip }.into());
             }
             floats::usable_clip::<f64>(clip, true)?;
         }
@@ -200,8 +203,8 @@ impl<N> CentralDpSum<N> {
     /// Divides the noisy sum by the *expected* number of clients: a mean as in TFF.
     ///
     /// If more clients take part, the quotient is not a mean: it can be longer than any update.
-    /// Such a round ends with [`Error::MoreClientsThanExpected`], before anything is decrypted,
-    /// unless [`at_most`](Self::at_most) allows more.
+    /// Such a round ends with [`round::Error::MoreClientsThanExpected`], before anything is
+    /// decrypted, unless [`at_most`](Self::at_most) allows more.
     ///
     /// # Errors
     ///
@@ -253,7 +256,7 @@ impl<T: Floats, N: Estimation> AggregationFactory<T> for CentralDpSum<N> {
         let range = IntegerRange::new(-i128::from(steps), steps).expect("the bounds are in order");
         let sums = on_grid.secure_sum_of_at_most(at_most.or(averaged_over), range);
         let result = sums.zip(&clip).drawing("gaussian", move |(sums, clip), rng| {
-            noisy::<T>(sums, noise, clip / f64::from(steps) / f64::from(divisor), rng)
+            Ok(noisy::<T>(sums, noise, clip / f64::from(steps) / f64::from(divisor), rng)?)
         });
         let measurements = clip.map(move |&clip| {
             let unit = clip / f64::from(steps) / f64::from(divisor);
@@ -280,7 +283,9 @@ impl<T: Floats, N: Estimation> AggregationFactory<T> for CentralDpSum<N> {
 impl<N: Estimation> CentralDpSum<N> {
     fn clip<T: Floats>(&self, state: &Value<N::State, Server>) -> Value<f64, Server> {
         let fixed = self.norm.fixed().is_some();
-        self.norm.report(state).fallible("clip", move |clip| floats::usable_clip::<T::Float>(*clip, fixed))
+        self.norm
+            .report(state)
+            .fallible("clip", move |clip| Ok(floats::usable_clip::<T::Float>(*clip, fixed)?))
     }
 }
 
@@ -290,7 +295,7 @@ fn noisy<T: Floats>(
     noise: DiscreteGaussian,
     unit: f64,
     rng: &mut dyn CryptoRng,
-) -> Result<T> {
+) -> Result<T, privacy::Error> {
     let mut broken = None;
     let mut sample = || {
         noise.sample_vartime(rng).unwrap_or_else(|error| {
@@ -305,7 +310,7 @@ fn noisy<T: Floats>(
         )]
         tensor.mapv(|sum| T::Float::from_f64((sum + sample()) as f64 * unit))
     });
-    broken.map_or(Ok(result), |error| Err(error.into()))
+    broken.map_or(Ok(result), Err)
 }
 
 /// Steps of the finest grid.
@@ -346,7 +351,7 @@ mod tests {
         }
         for clip in [0.0, -1.0] {
             let error = CentralDpSum::new(Fixed::new(clip).unwrap(), 1.0).unwrap_err();
-            assert!(matches!(error, Error::NormLimit { .. }), "{error}");
+            assert!(matches!(error, Error::Aggregation(aggregation::Error::NormLimit { .. })), "{error}");
         }
     }
 }

@@ -30,8 +30,8 @@ use crate::{
 ///
 /// The modulus is sized for the [maximum number of clients](DistributedParameters::max_clients),
 /// which by default is the expected number. If more take part, the run ends with
-/// [`Error::MoreClientsThanExpected`](crate::federated::Error::MoreClientsThanExpected) before
-/// anything is decrypted.
+/// [`round::Error::MoreClientsThanExpected`](crate::federated::round::Error::MoreClientsThanExpected)
+/// before anything is decrypted.
 ///
 /// The cost of a round is that of the clients that took part. With fewer clients than expected
 /// there is less noise, and a higher ε. A client that reveals its noise to the server removes its

@@ -11,11 +11,15 @@ use crate::{
 /// `steps`, exactly.
 ///
 /// It takes longer if rounding makes the vector too long.
-pub(super) fn clip_to_grid(values: &[f64], clip: f64, steps: u32) -> Result<Zeroizing<Vec<i32>>> {
+pub(super) fn clip_to_grid(
+    values: &[f64],
+    clip: f64,
+    steps: u32,
+) -> Result<Zeroizing<Vec<i32>>, privacy::Error> {
     if !values.iter().fold(true, |all, x| all & x.is_finite()) {
         let index = values.iter().position(|x| !x.is_finite());
         let index = index.expect("one of the values is not finite");
-        return Err(privacy::Error::NotFinite { index }.into());
+        return Err(privacy::Error::NotFinite { index });
     }
     // The norm is at most 1, within rounding errors, for all magnitudes.
     let mut units = Zeroizing::new(Vec::with_capacity(values.len()));
@@ -50,7 +54,6 @@ pub(super) fn clip_to_grid(values: &[f64], clip: f64, steps: u32) -> Result<Zero
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::federated::Error;
     use proptest::prelude::*;
 
     proptest! {
@@ -90,9 +93,6 @@ mod tests {
         assert_eq!(clip_to_grid(&[7.0; 4], 1.0, 9).unwrap().as_slice(), [4; 4]);
         assert_eq!(clip_to_grid(&[7.0; 4], 1.0, 10).unwrap().as_slice(), [5; 4]);
         assert_eq!(clip_to_grid(&[0.3, 0.0], 1.0, 10).unwrap().as_slice(), [3, 0]);
-        assert_eq!(
-            clip_to_grid(&[f64::NAN], 1.0, 10),
-            Err(Error::Privacy(privacy::Error::NotFinite { index: 0 }))
-        );
+        assert_eq!(clip_to_grid(&[f64::NAN], 1.0, 10), Err(privacy::Error::NotFinite { index: 0 }));
     }
 }

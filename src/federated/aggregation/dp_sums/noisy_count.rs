@@ -10,7 +10,7 @@ use crate::{
         },
         computation::Value,
     },
-    privacy::CountNoise,
+    privacy::{self, CountNoise},
 };
 
 /// A secure count of clients to which the server adds Gaussian noise, so that the
@@ -45,7 +45,7 @@ impl NoisyCount {
     ///
     /// [`privacy::Error::Parameter`](crate::privacy::Error::Parameter) unless `stddev` is zero, or
     /// from 2⁻⁷ to 2²³.
-    pub fn new(stddev: f64) -> Result<Self> {
+    pub fn new(stddev: f64) -> Result<Self, privacy::Error> {
         Ok(Self(CountNoise::new(stddev)?))
     }
 }

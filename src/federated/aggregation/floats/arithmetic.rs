@@ -8,10 +8,7 @@ use super::{
     structure::{Floats, fill},
 };
 use crate::{
-    federated::{
-        Error, Result,
-        tensor::{Tensors as _, weight::divides},
-    },
+    federated::tensor::{self, Tensors as _, weight::divides},
     packing::Float,
     privacy::{self, MIN_CLIP},
 };
@@ -22,13 +19,16 @@ use crate::{
 /// # Errors
 ///
 /// [`privacy::Error::Parameter`] if it is not a number, or if it is fixed and outside this range.
-pub(in crate::federated::aggregation) fn usable_clip<F: FloatElement>(clip: f64, fixed: bool) -> Result<f64> {
+pub(in crate::federated::aggregation) fn usable_clip<F: FloatElement>(
+    clip: f64,
+    fixed: bool,
+) -> Result<f64, privacy::Error> {
     let range = MIN_CLIP..=F::MAX_FINITE * TWO_POW_MINUS_64;
     if range.contains(&clip) {
         Ok(clip)
     } else if clip.is_nan() || fixed {
         let allowed = "from 2^-960 to the largest number of the elements' type over 2^64";
-        Err(privacy::Error::Parameter { name: "clip", value: clip, allowed }.into())
+        Err(privacy::Error::Parameter { name: "clip", value: clip, allowed })
     } else {
         Ok(clip.clamp(*range.start(), *range.end()))
     }
@@ -78,18 +78,18 @@ pub(in crate::federated::aggregation) fn shortened<T: Floats>(values: &T, norm: 
 ///
 /// # Errors
 ///
-/// [`Error::ZeroTotalWeight`] for a total of zero or less, unless the mean is defined as zero for
-/// it; [`Error::NotFiniteSum`].
+/// [`tensor::Error::ZeroTotalWeight`] for a total of zero or less, unless the mean is defined as
+/// zero for it; [`tensor::Error::NotFiniteSum`].
 pub(in crate::federated::aggregation) fn mean<T: Floats>(
     sums: &T,
     total: f64,
     no_nan_division: bool,
-) -> Result<T> {
+) -> Result<T, tensor::Error> {
     let divides = divides(total, no_nan_division)?;
     let mean = sums.map_tensors(|_, tensor| {
         tensor.mapv(|x| T::Float::from_f64(if divides { x.to_f64() / total } else { 0.0 }))
     });
-    if is_finite(&mean) { Ok(mean) } else { Err(Error::NotFiniteSum) }
+    if is_finite(&mean) { Ok(mean) } else { Err(tensor::Error::NotFiniteSum) }
 }
 
 /// Whether all elements are finite.
@@ -172,7 +172,7 @@ mod tests {
         for fixed in [false, true] {
             assert!(matches!(
                 usable_clip::<f64>(f64::NAN, fixed),
-                Err(Error::Privacy(privacy::Error::Parameter { name: "clip", .. }))
+                Err(privacy::Error::Parameter { name: "clip", .. })
             ));
         }
     }
@@ -180,9 +180,9 @@ mod tests {
     #[test]
     fn means_are_finite_or_an_error() {
         assert_eq!(mean(&model(), 2.0, false).unwrap().1, array![-6.0]);
-        assert_eq!(mean(&model(), 0.0, false), Err(Error::ZeroTotalWeight));
+        assert_eq!(mean(&model(), 0.0, false), Err(tensor::Error::ZeroTotalWeight));
         assert_eq!(mean(&model(), 0.0, true).unwrap().1, array![0.0]);
-        assert_eq!(mean(&array![f32::INFINITY], 1.0, true), Err(Error::NotFiniteSum));
-        assert_eq!(mean(&array![1e30_f32], 1e-30, false), Err(Error::NotFiniteSum));
+        assert_eq!(mean(&array![f32::INFINITY], 1.0, true), Err(tensor::Error::NotFiniteSum));
+        assert_eq!(mean(&array![1e30_f32], 1e-30, false), Err(tensor::Error::NotFiniteSum));
     }
 }

@@ -47,7 +47,8 @@ pub struct Clipping<N, A, C = SecureClippingSum<IntegerRange>> {
 impl<N, A> Clipping<N, A> {
     /// Clips to an estimated norm. An estimate below zero counts as zero. A
     /// [fixed](crate::federated::aggregation::Fixed) norm below zero, or an estimate that is not a
-    /// number, ends a run with [`Error::NormLimit`](crate::federated::Error::NormLimit).
+    /// number, ends a run with
+    /// [`aggregation::Error::NormLimit`](crate::federated::aggregation::Error::NormLimit).
     pub fn new(norm: N, inner: A) -> Self {
         Self { limit: Limit { norm, counts: counts() }, inner }
     }

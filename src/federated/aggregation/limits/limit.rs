@@ -4,8 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::federated::{
-    Clients, Error, Server,
+    Clients, Server,
     aggregation::{
+        self,
         estimation::Estimation,
         factory::{AggregationFactory, Step},
         floats::Floats,
@@ -57,7 +58,7 @@ impl<N: Estimation, C> Limit<N, C> {
             if limit >= 0.0 || limit < 0.0 && !fixed {
                 Ok(limit.max(0.0))
             } else {
-                Err(Error::NormLimit { limit })
+                Err(aggregation::Error::NormLimit { limit }.into())
             }
         })
     }

@@ -50,7 +50,8 @@ pub struct Zeroing<N, A, C = SecureClippingSum<IntegerRange>> {
 impl<N, A> Zeroing<N, A> {
     /// Zeroes values whose norm is above an estimated one. An estimate below zero counts as zero. A
     /// [fixed](crate::federated::aggregation::Fixed) norm below zero, or an estimate that is not a
-    /// number, ends a run with [`Error::NormLimit`](crate::federated::Error::NormLimit).
+    /// number, ends a run with
+    /// [`aggregation::Error::NormLimit`](crate::federated::aggregation::Error::NormLimit).
     pub fn new(norm: N, order: NormOrder, inner: A) -> Self {
         Self { limit: Limit { norm, counts: counts() }, order, inner }
     }

@@ -91,7 +91,7 @@ where
         let result = values.result.zip(&counts.result).fallible("divide", move |(sums, count)| {
             #[expect(clippy::cast_precision_loss, reason = "clients are numbered by 32 bits")]
             let count = *count as f64;
-            floats::mean(sums, count, no_nan_division)
+            Ok(floats::mean(sums, count, no_nan_division)?)
         });
         let state = values.state.zip(&counts.state);
         let measurements = values.measurements.zip(&counts.measurements);

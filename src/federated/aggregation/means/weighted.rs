@@ -6,7 +6,7 @@ use super::state::MeanState;
 #[cfg(doc)]
 use crate::federated::aggregation::sums::SecureClippingSum;
 use crate::federated::{
-    Clients, Error, Server,
+    Clients, Server,
     aggregation::{
         factory::{AggregationFactory, Step, WeightedAggregationFactory},
         floats::{self, Floats},
@@ -14,7 +14,7 @@ use crate::federated::{
         sums::Sum,
     },
     computation::Value,
-    tensor::weight::float_weight,
+    tensor::{self, weight::float_weight},
 };
 
 /// The mean with weights, `Σ wᵢ·xᵢ / Σ wᵢ` (TFF: `MeanFactory`).
@@ -23,10 +23,11 @@ use crate::federated::{
 /// weights, each in the clear or securely, and the server divides. The server sees both sums, not
 /// only the mean. Measurements are those of both sums: `mean_value`, `mean_weight`.
 ///
-/// A weight that is negative or not finite is refused at its client ([`Error::Weight`]). A weight
-/// below 2⁻¹⁰⁰ counts as zero. A total weight of zero ends a run with [`Error::ZeroTotalWeight`],
-/// where TFF's mean is not a number; [`no_nan_division`](Self::no_nan_division) defines the mean as
-/// zero instead. A mean that is not finite ends the run with [`Error::NotFiniteSum`].
+/// A weight that is negative or not finite is refused at its client ([`tensor::Error::Weight`]). A
+/// weight below 2⁻¹⁰⁰ counts as zero. A total weight of zero ends a run with
+/// [`tensor::Error::ZeroTotalWeight`], where TFF's mean is not a number;
+/// [`no_nan_division`](Self::no_nan_division) defines the mean as zero instead. A mean that is not
+/// finite ends the run with [`tensor::Error::NotFiniteSum`].
 ///
 /// # Definition of the mean
 ///
@@ -116,11 +117,11 @@ where
         values: &Value<T, Clients>,
         weights: &Value<f64, Clients>,
     ) -> Step<Self::State, T, Self::Measurements> {
-        let weights = weights.fallible("weight", |weight| float_weight(*weight));
+        let weights = weights.fallible("weight", |weight| Ok(float_weight(*weight)?));
         let weights_state = state.map(|state| state.weights.clone());
         let admitted = self.weights.admitted(&weights_state, &weights).fallible("weight", |&weight| {
             // Bounds below zero can make weights negative.
-            if weight.is_finite() && weight >= 0.0 { Ok(weight) } else { Err(Error::Weight) }
+            if weight.is_finite() && weight >= 0.0 { Ok(weight) } else { Err(tensor::Error::Weight.into()) }
         });
         let weighted = values.zip(&admitted).keeping_structure();
         let products =
@@ -133,7 +134,7 @@ where
         let result = values
             .result
             .zip(&weights.result)
-            .fallible("divide", move |(sums, total)| floats::mean(sums, *total, no_nan_division));
+            .fallible("divide", move |(sums, total)| Ok(floats::mean(sums, *total, no_nan_division)?));
         let state = values.state.zip(&weights.state);
         let measurements = values.measurements.zip(&weights.measurements);
         let state =

@@ -8,7 +8,7 @@ use crate::{
             factory::Step,
             privacy_cost::{PrivacyCost, Terms},
         },
-        computation::{Computation, Inputs, ServerView, Value},
+        computation::{self, Computation, Inputs, ServerView, Value},
     },
     paillier::KeySize,
 };
@@ -51,7 +51,7 @@ where
         Self { sampling: self.sampling, ..Self::new(self.state, next) }
     }
 
-    pub(super) fn secure_only(self) -> Result<Self> {
+    pub(super) fn secure_only(self) -> Result<Self, computation::Error> {
         Ok(Self { computation: self.computation.secure_only()?, ..self })
     }
 

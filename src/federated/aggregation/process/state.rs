@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    federated::{Error, Result, aggregation::neighbours::Neighbours},
+    federated::aggregation::{
+        error::{Error, Result},
+        neighbours::Neighbours,
+    },
     privacy::Accountant,
 };
 

@@ -4,12 +4,15 @@ use zeroize::Zeroizing;
 
 use crate::{
     federated::{
-        Clients, Error, Result, Server,
-        aggregation::floats::{FloatElement, Floats},
+        Clients, Server,
+        aggregation::{
+            self,
+            floats::{FloatElement, Floats},
+        },
         computation::Value,
         tensor::FloatSum,
     },
-    packing::{Float, QuantizedSum, Quantizer},
+    packing::{self, Float, QuantizedSum, Quantizer},
 };
 
 /// The number of bits of an encoded number, and the rounding.
@@ -29,8 +32,8 @@ impl Grid {
     ///
     /// # Errors
     ///
-    /// [`packing::Error::QuantizerBits`](crate::packing::Error::QuantizerBits).
-    pub(super) fn of_bits(bits: u32) -> Result<Self> {
+    /// [`packing::Error::QuantizerBits`](packing::Error::QuantizerBits).
+    pub(super) fn of_bits(bits: u32) -> Result<Self, packing::Error> {
         Quantizer::symmetric(1.0, bits)?;
         Ok(Self::Bits(bits))
     }
@@ -52,15 +55,15 @@ impl Grid {
     ///
     /// # Errors
     ///
-    /// [`Error::Estimate`] if a bound is not a number.
+    /// [`aggregation::Error::Estimate`] if a bound is not a number.
     pub(super) fn usable<F: FloatElement>(
         self,
         bounds: (f64, f64),
         widen: Widen,
         fixed: bool,
-    ) -> Result<(F, F)> {
+    ) -> Result<(F, F), aggregation::Error> {
         if let Some(value) = [bounds.0, bounds.1].into_iter().find(|bound| bound.is_nan()) {
-            return Err(Error::Estimate { value });
+            return Err(aggregation::Error::Estimate { value });
         }
         let (lower, upper) = widen(bounds);
         let both = |bounds: [f64; 2]| bounds.map(F::from_f64).into();
@@ -108,7 +111,11 @@ impl Grid {
 
     /// The elements as a sum between two bounds counts them. Elements that are not finite do not
     /// change.
-    pub(super) fn counted<T: Floats>(self, values: &T, (lower, upper): (T::Float, T::Float)) -> Result<T> {
+    pub(super) fn counted<T: Floats>(
+        self,
+        values: &T,
+        (lower, upper): (T::Float, T::Float),
+    ) -> Result<T, packing::Error> {
         let counted: Box<dyn Fn(T::Float) -> T::Float> = match self {
             Self::Quantized => {
                 let grid = QuantizedSum::new(lower, upper)?;
@@ -194,14 +201,14 @@ mod tests {
         Grid::Bits(48),
     ];
 
-    fn unwidened(grid: Grid, bounds: (f64, f64), fixed: bool) -> Result<(f64, f64)> {
+    fn unwidened(grid: Grid, bounds: (f64, f64), fixed: bool) -> Result<(f64, f64), aggregation::Error> {
         grid.usable(bounds, |bounds| bounds, fixed)
     }
 
     /// The result of a grid's codec for this number of clients with this number.
     fn sum_of<F: FloatElement>(grid: Grid, (lower, upper): (F, F), x: F, clients: u64) -> f64 {
         let mut encoded = [0];
-        let refused = |error: crate::packing::Error| -> ! { panic!("[{lower}, {upper}], {grid:?}: {error}") };
+        let refused = |error: packing::Error| -> ! { panic!("[{lower}, {upper}], {grid:?}: {error}") };
         match grid {
             Grid::Quantized => {
                 let codec = QuantizedSum::new(lower, upper).unwrap_or_else(|error| refused(error));
@@ -257,7 +264,10 @@ mod tests {
             }
             assert_eq!(unwidened(grid, (0.5, 0.0), false), Ok((0.0, 0.5)));
             for fixed in [false, true] {
-                assert!(matches!(unwidened(grid, (f64::NAN, 1.0), fixed), Err(Error::Estimate { .. })));
+                assert!(matches!(
+                    unwidened(grid, (f64::NAN, 1.0), fixed),
+                    Err(aggregation::Error::Estimate { .. })
+                ));
             }
             // Widening keeps NaN.
             assert!(
@@ -309,7 +319,7 @@ mod tests {
     fn unsupported_numbers_of_bits_are_refused() {
         for bits in [0, 1, 49, 64, u32::MAX] {
             let error = Grid::of_bits(bits).unwrap_err();
-            assert_eq!(error, Error::Packing(crate::packing::Error::QuantizerBits { bits }));
+            assert_eq!(error, packing::Error::QuantizerBits { bits });
         }
         for bits in 2..=48 {
             assert_eq!(Grid::of_bits(bits).unwrap().bits(), bits);

@@ -7,7 +7,7 @@ use crate::{
         computation::Value,
         tensor::{Codec, Tensors},
     },
-    packing::{Integer, Modular},
+    packing::{self, Integer, Modular},
 };
 
 /// The sum modulo a number (TFF: `SecureModularSumFactory`). Results are `i64`.
@@ -31,7 +31,7 @@ impl SecureModularSum {
     /// # Errors
     ///
     /// [`packing::Error::Modulus`](crate::packing::Error::Modulus) unless the modulus is 1 to 2⁶³.
-    pub fn new(modulus: u64) -> Result<Self> {
+    pub fn new(modulus: u64) -> Result<Self, packing::Error> {
         Ok(Self(Modular::new(modulus)?))
     }
 
@@ -40,7 +40,7 @@ impl SecureModularSum {
     /// # Errors
     ///
     /// [`packing::Error::Modulus`](crate::packing::Error::Modulus) unless the modulus is 1 to 2⁶³.
-    pub fn symmetric(modulus: u64) -> Result<Self> {
+    pub fn symmetric(modulus: u64) -> Result<Self, packing::Error> {
         Ok(Self(Modular::symmetric(modulus)?))
     }
 }

@@ -10,14 +10,15 @@ use super::{
 use crate::packing::Quantizer;
 use crate::{
     federated::{
-        Clients, Error, Result, Server,
+        Clients, Result, Server,
         aggregation::{
+            self,
             estimation::{Estimation, Fixed},
             factory::{AggregationFactory, Step},
             floats::{FloatElement, Floats, extremes, is_finite},
         },
         computation::Value,
-        tensor::{Scalar, Tensors},
+        tensor::{self, Scalar, Tensors},
     },
     packing::{self, Float, Integer, IntegerRange},
 };
@@ -46,7 +47,7 @@ use crate::{
 ///
 /// The measured thresholds are the bounds after these corrections.
 ///
-/// A sum beyond the maximum number of its type ends a run with [`Error::NotFiniteSum`].
+/// A sum beyond the maximum number of its type ends a run with [`tensor::Error::NotFiniteSum`].
 ///
 /// Measurements are the bounds, and the numbers of *clients* with an element above and below them.
 /// These are two further secure sums. The names are TFF's: `secure_upper_threshold`,
@@ -98,7 +99,7 @@ impl SecureClippingSum<IntegerRange> {
     /// # Errors
     ///
     /// Those of [`IntegerRange::new`].
-    pub fn integers(lower: impl Into<i128>, upper: impl Into<i128>) -> Result<Self> {
+    pub fn integers(lower: impl Into<i128>, upper: impl Into<i128>) -> Result<Self, packing::Error> {
         Ok(Self::over(IntegerRange::new(lower, upper)?))
     }
 
@@ -106,12 +107,13 @@ impl SecureClippingSum<IntegerRange> {
     ///
     /// # Errors
     ///
-    /// [`Error::SymmetricBound`] unless `upper` is positive, and those of [`IntegerRange::new`].
+    /// [`aggregation::Error::SymmetricBound`] unless `upper` is positive, and those of
+    /// [`IntegerRange::new`].
     pub fn integers_up_to(upper: impl Into<i128>) -> Result<Self> {
         let upper = upper.into();
         #[expect(clippy::cast_precision_loss, reason = "for the message")]
         positive(upper > 0, upper as f64)?;
-        Self::integers(-upper, upper)
+        Ok(Self::integers(-upper, upper)?)
     }
 }
 
@@ -137,8 +139,8 @@ impl SecureClippingSum<SymmetricBounds<Fixed>> {
     ///
     /// # Errors
     ///
-    /// [`Error::SymmetricBound`] unless `upper` is positive and finite.
-    pub fn floats_up_to(upper: f64) -> Result<Self> {
+    /// [`aggregation::Error::SymmetricBound`] unless `upper` is positive and finite.
+    pub fn floats_up_to(upper: f64) -> Result<Self, aggregation::Error> {
         positive(upper > 0.0 && upper.is_finite(), upper)?;
         Ok(Self::adaptive(Fixed::new(upper)?))
     }
@@ -182,7 +184,7 @@ impl<B: FloatBounds> SecureClippingSum<B> {
     /// # Errors
     ///
     /// [`packing::Error::QuantizerBits`] unless `bits` is 2 to 48.
-    pub fn with_bits(self, bits: u32) -> Result<Self> {
+    pub fn with_bits(self, bits: u32) -> Result<Self, packing::Error> {
         Ok(Self { grid: Grid::of_bits(bits)?, ..self })
     }
 
@@ -276,7 +278,7 @@ impl<T: Floats, B: FloatBounds> AggregationFactory<T> for SecureClippingSum<B> {
         let bounded = values.zip(&bounds).keeping_structure();
         let grid = self.grid;
         bounded
-            .fallible("admitted", move |(values, bounds)| grid.counted(values, *bounds))
+            .fallible("admitted", move |(values, bounds)| Ok(grid.counted(values, *bounds)?))
             .keeping_structure()
     }
 
@@ -298,7 +300,7 @@ impl<B: FloatBounds> SecureClippingSum<B> {
         widen: Widen,
     ) -> Value<(F, F), Server> {
         let (grid, fixed) = (self.grid, self.bounds.is_fixed());
-        self.bounds.report(state).fallible("bounds", move |bounds| grid.usable(*bounds, widen, fixed))
+        self.bounds.report(state).fallible("bounds", move |bounds| Ok(grid.usable(*bounds, widen, fixed)?))
     }
 
     fn step<T: Floats>(
@@ -314,7 +316,7 @@ impl<B: FloatBounds> SecureClippingSum<B> {
             .zip(&wide.broadcast())
             .map(|&((minimum, maximum), (lower, upper))| (maximum > upper, minimum < lower));
         let sum = self.grid.sum(values, &bounds).fallible("finite", |sum| {
-            if is_finite(sum) { Ok(sum.clone()) } else { Err(Error::NotFiniteSum) }
+            if is_finite(sum) { Ok(sum.clone()) } else { Err(tensor::Error::NotFiniteSum.into()) }
         });
         Step::new(self.bounds.next(state, &extremes), sum, measurements(&beyond, &wide))
     }
@@ -336,8 +338,8 @@ fn measurements<B: Clone + Send + Sync + 'static>(
     })
 }
 
-fn positive(good: bool, bound: f64) -> Result<()> {
-    if good { Ok(()) } else { Err(Error::SymmetricBound { bound }) }
+fn positive(good: bool, bound: f64) -> Result<(), aggregation::Error> {
+    if good { Ok(()) } else { Err(aggregation::Error::SymmetricBound { bound }) }
 }
 
 /// A secure count of values that are 0 or 1.

@@ -38,8 +38,8 @@ use rand_core::CryptoRng;
 
 use self::agreement::{OVERHEAD, Sealed};
 use self::session::{PartyKeys, SessionState};
+use crate::federated::channel::error::{Error, Result};
 use crate::federated::channel::{check_ends, id_of};
-use crate::federated::{Error, Result};
 use crate::federated::{
     Party, SessionId,
     channel::{BoxPublicKey, BoxSecretKey, Channel, Envelope, OpenedPayload, SessionKeys},

@@ -26,8 +26,8 @@ use super::{
     nonce::{NONCE_LEN, NonceKey},
     once_map::OnceMap,
 };
+use crate::federated::channel::error::{Error, Result};
 use crate::federated::channel::{check_ends, id_of};
-use crate::federated::{Error, Result};
 use crate::federated::{
     Party,
     channel::{BoxPublicKey, BoxSecretKey, Channel, Envelope, OpenedPayload},

@@ -7,8 +7,8 @@ use rand_core::CryptoRng;
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
+use crate::federated::channel::error::{Error, Result};
 use crate::federated::party::write_hex;
-use crate::federated::{Error, Result};
 
 /// The secret half of a party's box key pair: any 32 bytes.
 ///

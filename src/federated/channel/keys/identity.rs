@@ -8,8 +8,8 @@ use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
+use crate::federated::channel::error::{Error, Result};
 use crate::federated::party::write_hex;
-use crate::federated::{Error, Result};
 
 /// The long-term signing key of one organisation.
 ///

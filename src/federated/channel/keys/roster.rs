@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use crate::federated::channel::{
+    error::{Error, Result},
+    read_party,
+};
 use crate::federated::{
     Digest, Party, SessionId,
     channel::{Announcement, BoxPublicKey, IdentityKey},
 };
-use crate::federated::{Error, Result};
 
 /// One organisation of a [`Roster`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,7 +150,7 @@ impl Roster {
         let count = u32::from_be_bytes(take(&mut rest)?);
         let mut organisations = Vec::new();
         for _ in 0..count {
-            let party = Party::from_bytes(take(&mut rest)?)?;
+            let party = read_party(take(&mut rest)?)?;
             let key = IdentityKey::from_bytes(take(&mut rest)?)?;
             let [len] = take(&mut rest)?;
             let (name, tail) = rest.split_at_checked(len.into()).ok_or(Error::RosterEncoding)?;

@@ -4,7 +4,10 @@ use core::fmt::{self, Debug};
 
 use rand_core::CryptoRng;
 
-use crate::federated::{Error, Result};
+use crate::federated::channel::{
+    error::{Error, Result},
+    read_party,
+};
 use crate::federated::{
     Party, SessionId,
     channel::{BoxPublicKey, BoxSecretKey, EnvelopeMismatch, Identity, IdentityKey},
@@ -168,7 +171,7 @@ impl Announcement {
         let (key, rest) = rest.split_first_chunk().expect("the encoded length was checked");
         Ok(Self {
             session: SessionId::from_bytes(*session),
-            party: Party::from_bytes(*party)?,
+            party: read_party(*party)?,
             key: BoxPublicKey::from_bytes(*key)?,
             signature: rest.try_into().expect("the encoded length was checked"),
         })

@@ -3,8 +3,11 @@
 use core::fmt::{self, Display};
 
 use super::route::Route;
+use crate::federated::channel::{
+    error::{Error, Result},
+    read_party,
+};
 use crate::federated::{Digest, Party, SessionId};
-use crate::federated::{Error, Result};
 
 /// The facts to which a message is bound: its identity, its sender and receiver, and its context.
 /// All of them are public.
@@ -95,8 +98,8 @@ impl Envelope {
             session: SessionId::from_bytes(take(&mut rest)),
             round: u64::from_be_bytes(take(&mut rest)),
             sequence: u64::from_be_bytes(take(&mut rest)),
-            from: Party::from_bytes(take(&mut rest))?,
-            to: Party::from_bytes(take(&mut rest))?,
+            from: read_party(take(&mut rest))?,
+            to: read_party(take(&mut rest))?,
             context: Digest::from_bytes(take(&mut rest)),
         })
     }

@@ -6,8 +6,8 @@ use postcard::ser_flavors::Flavor;
 use serde::{Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
+use crate::federated::channel::error::{Error, Result};
 use crate::federated::channel::message::{Message, sealed};
-use crate::federated::{Error, Result};
 
 /// A value in a message: for example a model for the clients, a client's number, the settings of a
 /// round.

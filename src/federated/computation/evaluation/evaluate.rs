@@ -12,11 +12,13 @@ use super::{
     client::{Arrival, Arrivals, Stage, StageClients},
     transport::Transport,
 };
+#[cfg(doc)]
+use crate::federated::{channel, round, tensor};
 use crate::{
     federated::{
         Error, LocalExecutor, Outcome, Party, PlacementKind, Result, Server,
         computation::{
-            Value,
+            self, Value,
             context::Scope,
             definition::Computation,
             erased::{Erased, reveal},
@@ -43,23 +45,24 @@ impl<S: KeySize> LocalExecutor<S> {
     ///
     /// # Errors
     ///
-    /// Before any work: [`Error::Leaks`] if the executor is
-    /// [`secure_only`](crate::federated::LocalExecutorBuilder::secure_only); [`Error::NotAnInput`],
-    /// [`Error::ForeignInput`], [`Error::RepeatedInput`], [`Error::MissingInput`];
-    /// [`Error::ConflictingInputs`], [`Error::ClientCount`], [`Error::UnknownClientCount`],
-    /// [`Error::NoClients`] unless all inputs agree on a number of clients;
-    /// [`Error::MissingChannel`].
+    /// Before any work: [`computation::Error::Leaks`] if the executor is
+    /// [`secure_only`](crate::federated::LocalExecutorBuilder::secure_only);
+    /// [`computation::Error::NotAnInput`], [`computation::Error::ForeignInput`],
+    /// [`computation::Error::RepeatedInput`], [`computation::Error::MissingInput`];
+    /// [`computation::Error::ConflictingInputs`], [`Error::ClientCount`],
+    /// [`Error::UnknownClientCount`], [`Error::NoClients`] unless all inputs agree on a number of
+    /// clients; [`channel::Error::MissingChannel`].
     ///
-    /// Before the clients of a round work: [`Error::StructureMismatch`] for a
-    /// [declared](crate::federated::computation::Value::declare) structure that the type of the values cannot
-    /// have; [`Error::ParameterCount`], [`Error::ParameterStructure`] for parameters that do not
-    /// fit it.
+    /// Before the clients of a round work: [`tensor::Error::StructureMismatch`] for a
+    /// [declared](crate::federated::computation::Value::declare) structure that the type of the
+    /// values cannot have; [`tensor::Error::ParameterCount`], [`tensor::Error::ParameterStructure`]
+    /// for parameters that do not fit it.
     ///
-    /// Then: [`Error::Client`] with the failure of a client, such as [`Error::Closure`],
-    /// [`Error::NoUpdate`], [`Error::NotAsDeclared`], [`Error::PayloadEncoding`];
-    /// [`Error::ClientCount`] if an iterator without a length ends too early or too late;
-    /// [`Error::TooFewClients`]; [`Error::RoundFailed`] with a failure after the clients of a round
-    /// had contributed, also at the server.
+    /// Then: [`Error::Client`] with the failure of a client, such as
+    /// [`computation::Error::Closure`], [`Error::NoUpdate`], [`Error::NotAsDeclared`],
+    /// [`channel::Error::PayloadEncoding`]; [`Error::ClientCount`] if an iterator without a length
+    /// ends too early or too late; [`round::Error::TooFewClients`]; [`Error::RoundFailed`] with a
+    /// failure after the clients of a round had contributed, also at the server.
     pub fn run<O: Outputs>(
         &self,
         computation: &Computation<O>,
@@ -92,7 +95,7 @@ impl<S: KeySize> LocalExecutor<S> {
         if core.settings.secure_only {
             let leaks = computation.leaks();
             if !leaks.is_empty() {
-                return Err(Error::Leaks { leaks });
+                return Err(computation::Error::Leaks { leaks }.into());
             }
         }
         let Bound { server, mut clients } = inputs.bind(graph)?;
@@ -346,7 +349,7 @@ impl<'r> Evaluation<'r> {
     ///
     /// # Errors
     ///
-    /// [`Error::StructureMismatch`] if it contradicts the structure that the type fixes.
+    /// [`tensor::Error::StructureMismatch`] if it contradicts the structure that the type fixes.
     fn declared(&self, exit: usize, secure: &dyn SecureOperation) -> Result<Option<Structure<TensorType>>> {
         let declared = self.graph.declaring(self.graph.inputs[exit][0]).map(|node| {
             let structure =
@@ -354,7 +357,7 @@ impl<'r> Evaluation<'r> {
             secure.retyped(structure)
         });
         match (secure.fixed_structure(), declared) {
-            (Some(fixed), Some(declared)) if fixed != declared => Err(mismatch(&fixed, &declared)),
+            (Some(fixed), Some(declared)) if fixed != declared => Err(mismatch(&fixed, &declared).into()),
             (fixed, declared) => Ok(fixed.or(declared)),
         }
     }

@@ -14,6 +14,7 @@ use crate::{
     federated::{
         Error, PlacementKind, Result,
         computation::{
+            self,
             context::Scope,
             erased::Erased,
             operation::{Declaration, PlainOperation, SecureOperation, Wire},
@@ -156,7 +157,7 @@ impl Node {
         operation: &'static str,
         reason: &dyn fmt::Display,
     ) -> Error {
-        Error::Closure { operation, reason: reason.to_string() }
+        computation::Error::Closure { operation, reason: reason.to_string() }.into()
     }
 }
 

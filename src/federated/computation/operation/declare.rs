@@ -2,9 +2,9 @@
 //! works.
 
 use crate::federated::{
-    Error, Result,
+    Result,
     computation::erased::{Erased, reveal},
-    tensor::{Structure, TensorTree, TensorType},
+    tensor::{self, Structure, TensorTree, TensorType},
 };
 
 /// The declared structure of a value, with the value's type erased.
@@ -17,7 +17,7 @@ pub(in crate::federated::computation) struct Declaration {
 enum Shape {
     Stated(Structure<TensorType>),
     /// The structure of a value at the server, which is the operation's second input.
-    Like(fn(&Erased) -> Result<Structure<TensorType>>),
+    Like(fn(&Erased) -> Result<Structure<TensorType>, tensor::Error>),
 }
 
 impl Declaration {
@@ -42,7 +42,7 @@ impl Declaration {
     pub(in crate::federated::computation) fn resolve(
         &self,
         template: Option<&Erased>,
-    ) -> Result<Structure<TensorType>> {
+    ) -> Result<Structure<TensorType>, tensor::Error> {
         match (&self.shape, template) {
             (Shape::Stated(structure), _) => {
                 let expected = (self.retyped)(structure.clone());
@@ -58,7 +58,7 @@ impl Declaration {
 pub(in crate::federated::computation) fn mismatch(
     expected: &Structure<TensorType>,
     found: &Structure<TensorType>,
-) -> Error {
+) -> tensor::Error {
     let [expected, found] = [expected, found].map(ToString::to_string);
-    Error::StructureMismatch { expected, found }
+    tensor::Error::StructureMismatch { expected, found }
 }

@@ -7,8 +7,8 @@ use zeroize::Zeroizing;
 
 use crate::federated::{
     Result,
-    channel::message::EncodedValue,
     channel::payload,
+    channel::{self, message::EncodedValue},
     computation::erased::{Erased, reveal},
 };
 
@@ -24,8 +24,8 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Transferable for T
 /// How values of one type become messages and come back, with the type erased.
 #[derive(Clone, Copy)]
 pub(in crate::federated::computation) struct Wire {
-    encode: fn(&Erased) -> Result<EncodedValue>,
-    decode: fn(&EncodedValue) -> Result<Erased>,
+    encode: fn(&Erased) -> Result<EncodedValue, channel::Error>,
+    decode: fn(&EncodedValue) -> Result<Erased, channel::Error>,
 }
 
 impl Wire {
@@ -39,12 +39,18 @@ impl Wire {
     }
 
     /// Encodes a value as a message.
-    pub(in crate::federated::computation) fn encode(&self, value: &Erased) -> Result<EncodedValue> {
+    pub(in crate::federated::computation) fn encode(
+        &self,
+        value: &Erased,
+    ) -> Result<EncodedValue, channel::Error> {
         (self.encode)(value)
     }
 
     /// Decodes a value from a message.
-    pub(in crate::federated::computation) fn decode(&self, message: &EncodedValue) -> Result<Erased> {
+    pub(in crate::federated::computation) fn decode(
+        &self,
+        message: &EncodedValue,
+    ) -> Result<Erased, channel::Error> {
         (self.decode)(message)
     }
 }

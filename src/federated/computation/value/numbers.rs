@@ -10,10 +10,10 @@ use super::{
 };
 use crate::{
     federated::{
-        Clients, Error, Result, Server,
+        Clients, Result, Server,
         computation::{erased::reveal, graph::Uses, operation::Transferable},
         tensor::{
-            Scalar, Structure, TensorType, Tensors,
+            self, Scalar, Structure, TensorType, Tensors,
             tensors::Rebuild,
             weight::{divides, float_weight, quotient},
         },
@@ -25,7 +25,7 @@ use crate::{
 /// ([`Computation::leaks`](crate::federated::computation::Computation::leaks)).
 ///
 /// Numbers are combined element by element, in the clients' order, so results are the same in every
-/// run. All clients' values must have the same structure ([`Error::StructureMismatch`]).
+/// run. All clients' values must have the same structure ([`tensor::Error::StructureMismatch`]).
 impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// The sum over all clients (TFF's `federated_sum`).
     ///
@@ -90,9 +90,9 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
 impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// The mean over all clients (TFF's `federated_mean`), computed as `f64` and then rounded.
     ///
-    /// A mean that is not finite ends the run with [`Error::NotFiniteSum`]: a client's number is
-    /// not finite, or the sum of `f64` overflows. A run has at least one client, so the mean never
-    /// divides by zero.
+    /// A mean that is not finite ends the run with [`tensor::Error::NotFiniteSum`]: a client's
+    /// number is not finite, or the sum of `f64` overflows. A run has at least one client, so the
+    /// mean never divides by zero.
     pub fn mean<R>(&self) -> Value<R, Server>
     where
         T: Tensors<Scalar: Float, With<<T as Tensors>::Scalar> = R> + Transferable,
@@ -111,9 +111,10 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// `f64` and then rounded.
     ///
     /// Weights are integers of up to 32 bits or floating-point numbers. A weight that is negative
-    /// or not finite is refused at its client with [`Error::Weight`]. A weight below 2⁻¹⁰⁰ counts
-    /// as zero. If all weights are zero, the run ends with [`Error::ZeroTotalWeight`]; TFF's mean
-    /// is then not a number. A mean that is not finite ends the run with [`Error::NotFiniteSum`].
+    /// or not finite is refused at its client with [`tensor::Error::Weight`]. A weight below 2⁻¹⁰⁰
+    /// counts as zero. If all weights are zero, the run ends with
+    /// [`tensor::Error::ZeroTotalWeight`]; TFF's mean is then not a number. A mean that is not
+    /// finite ends the run with [`tensor::Error::NotFiniteSum`].
     pub fn weighted_mean<W, R>(&self, weights: &Value<W, Clients>) -> Value<R, Server>
     where
         T: Tensors<Scalar: Float, With<<T as Tensors>::Scalar> = R> + Transferable + Clone,
@@ -142,15 +143,15 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         &self,
         weights: &Value<W, Clients>,
         name: &'static str,
-        check: fn(f64) -> Result<()>,
-        report: fn(f64, f64) -> Result<T::Scalar>,
+        check: fn(f64) -> Result<(), tensor::Error>,
+        report: fn(f64, f64) -> Result<T::Scalar, tensor::Error>,
     ) -> Value<T::With<T::Scalar>, Server>
     where
         T: Tensors<Scalar: Float> + Transferable + Clone,
         W: Copy + Into<f64> + Send + Sync + 'static,
     {
         let weights = Value::local("weights", Uses::Values, vec![weights.node()], |values, _| {
-            float_weight((*reveal::<W>(&values[0])).into())
+            Ok(float_weight((*reveal::<W>(&values[0])).into())?)
         });
         let (parts, join) = (weighted, |a, b| a + b);
         let lift = |x: T::Scalar, weight| x.to_f64() * weight;
@@ -159,7 +160,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
 }
 
 /// Refuses a total weight of zero, even if there are no numbers to divide.
-fn divides_or_fails(total: f64) -> Result<()> {
+fn divides_or_fails(total: f64) -> Result<(), tensor::Error> {
     divides(total, false).map(drop)
 }
 
@@ -180,7 +181,7 @@ struct Combination<X, T, Lift, Join, Report> {
     /// Combines two of these.
     join: Join,
     /// Checks that there is a result for this total weight.
-    check: fn(f64) -> Result<()>,
+    check: fn(f64) -> Result<(), tensor::Error>,
     /// Makes the server's result from the combined form and the total weight.
     report: Report,
 }
@@ -195,7 +196,7 @@ struct Combined<T: Tensors, A, O: Scalar> {
 
 /// Combines the results of two groups of clients.
 type JoinAll<T, A, O> =
-    dyn Fn(Combined<T, A, O>, &Combined<T, A, O>) -> Result<Combined<T, A, O>> + Send + Sync;
+    dyn Fn(Combined<T, A, O>, &Combined<T, A, O>) -> Result<Combined<T, A, O>, tensor::Error> + Send + Sync;
 
 impl<X: Transferable, T: Tensors + 'static, Lift, Join, Report> Combination<X, T, Lift, Join, Report> {
     fn of<A, O>(self, values: &Value<X, Clients>, name: &'static str) -> Value<T::With<O>, Server>
@@ -204,13 +205,13 @@ impl<X: Transferable, T: Tensors + 'static, Lift, Join, Report> Combination<X, T
         O: Scalar,
         Lift: Fn(T::Scalar, f64) -> A + Send + Sync + 'static,
         Join: Fn(A, A) -> A + Send + Sync + 'static,
-        Report: Fn(A, f64) -> Result<O> + Send + Sync + 'static,
+        Report: Fn(A, f64) -> Result<O, tensor::Error> + Send + Sync + 'static,
     {
         let Self { parts, lift, join, check, report } = self;
         let join: Arc<JoinAll<T, A, O>> = Arc::new(move |mut a, b| {
             if a.structure != b.structure {
                 let [expected, found] = [&a, b].map(|x| x.structure.to_string());
-                return Err(Error::StructureMismatch { expected, found });
+                return Err(tensor::Error::StructureMismatch { expected, found });
             }
             for (a, b) in a.tensors.iter_mut().zip(&b.tensors) {
                 a.zip_mut_with(b, |a, b| *a = join(*a, *b));
@@ -232,11 +233,11 @@ impl<X: Transferable, T: Tensors + 'static, Lift, Join, Report> Combination<X, T
                 };
                 match combined {
                     None => Ok(Some(next)),
-                    Some(combined) => join(combined, &next).map(Some),
+                    Some(combined) => Ok(Some(join(combined, &next)?)),
                 }
             },
             move |a, b| match (a, b) {
-                (Some(a), Some(b)) => merge(a, &b).map(Some),
+                (Some(a), Some(b)) => Ok(Some(merge(a, &b)?)),
                 (a, b) => Ok(a.or(b)),
             },
             move |combined| {
@@ -245,7 +246,7 @@ impl<X: Transferable, T: Tensors + 'static, Lift, Join, Report> Combination<X, T
                 let tensors: Vec<ArrayD<O>> = tensors
                     .into_iter()
                     .map(|tensor| reported(tensor, |x| report(x, weight)))
-                    .collect::<Result<_>>()?;
+                    .collect::<Result<_, tensor::Error>>()?;
                 Ok(rebuild(&mut tensors.into_iter()))
             },
         )
@@ -253,8 +254,8 @@ impl<X: Transferable, T: Tensors + 'static, Lift, Join, Report> Combination<X, T
 }
 
 /// Applies a function that may fail to each element of a tensor.
-fn reported<A, O>(tensor: ArrayD<A>, report: impl Fn(A) -> Result<O>) -> Result<ArrayD<O>> {
+fn reported<A, O, E>(tensor: ArrayD<A>, report: impl Fn(A) -> Result<O, E>) -> Result<ArrayD<O>, E> {
     let shape = tensor.raw_dim();
-    let elements = tensor.into_iter().map(report).collect::<Result<_>>()?;
+    let elements = tensor.into_iter().map(report).collect::<Result<_, E>>()?;
     Ok(ArrayD::from_shape_vec(shape, elements).expect("the number of elements has not changed"))
 }

@@ -58,8 +58,8 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
 
     /// The same, for a result that is sized for a maximum number of clients. If more clients take
     /// part, the run ends with
-    /// [`Error::MoreClientsThanExpected`](crate::federated::Error::MoreClientsThanExpected) before
-    /// anything is decrypted.
+    /// [`round::Error::MoreClientsThanExpected`](crate::federated::round::Error::MoreClientsThanExpected)
+    /// before anything is decrypted.
     pub(in crate::federated) fn secure_sum_of_at_most(
         &self,
         max_clients: Option<u32>,
@@ -183,8 +183,9 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// The mean with integer weights, `Σ wᵢ·xᵢ / Σ wᵢ`. The server also sees the total weight.
     ///
     /// A weight above `max_weight` is refused at its client with
-    /// [`Error::WeightTooLarge`](crate::federated::Error::WeightTooLarge). If all weights are zero,
-    /// the run ends with [`Error::ZeroTotalWeight`](crate::federated::Error::ZeroTotalWeight) in an
+    /// [`round::Error::WeightTooLarge`](crate::federated::round::Error::WeightTooLarge). If all
+    /// weights are zero, the run ends with
+    /// [`tensor::Error::ZeroTotalWeight`](crate::federated::tensor::Error::ZeroTotalWeight) in an
     /// [`Error::RoundFailed`](crate::federated::Error::RoundFailed), unless
     /// [`MaxWeight::no_nan_division`] defines the mean as zero for this case. The mean leaves the
     /// range of the clients' clipped values by at most [`Quantizer::error_bound`].

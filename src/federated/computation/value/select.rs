@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::Value;
 use crate::federated::{
-    Clients, Error, Result, Server,
+    Clients, Result, Server,
     computation::{
+        self,
         erased::reveal,
         graph::{Operation, Select, Uses},
         operation::{Transferable, Wire},
@@ -18,7 +19,7 @@ impl<D: Send + Sync + 'static> Value<D, Server> {
     ///
     /// The keys travel to the server **in the clear**, and the picked parts travel back. A client's
     /// traffic is as small as its selection, but the server sees the keys. Keys above `max_key` are
-    /// refused at the client with [`Error::KeyTooLarge`].
+    /// refused at the client with [`computation::Error::KeyTooLarge`].
     pub fn select<U: Transferable>(
         &self,
         keys: &Value<Vec<u32>, Clients>,
@@ -64,7 +65,7 @@ impl Value<Vec<u32>, Clients> {
         Value::local("keys", Uses::Values, vec![self.node()], move |values, _| -> Result<Vec<u32>> {
             let keys: &Vec<u32> = reveal(&values[0]);
             if keys.iter().any(|key| *key > max_key) {
-                return Err(Error::KeyTooLarge { max: max_key });
+                return Err(computation::Error::KeyTooLarge { max: max_key }.into());
             }
             Ok(keys.clone())
         })

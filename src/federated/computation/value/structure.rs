@@ -8,7 +8,7 @@ use crate::federated::{
         graph::{Operation, Uses},
         operation::Declaration,
     },
-    tensor::{Scalar, Structure, TensorTree, TensorType, Tensors},
+    tensor::{self, Scalar, Structure, TensorTree, TensorType, Tensors},
 };
 
 /// Declared structures. A secure operation shows the server the structure of the clients' values:
@@ -63,8 +63,8 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     ///
     /// Element types must be those of `T`, where it fixes them (a
     /// [`Tensor`](crate::federated::tensor::Tensor) does not). Other types end a run with
-    /// [`Error::StructureMismatch`](crate::federated::Error::StructureMismatch), before any client
-    /// works.
+    /// [`tensor::Error::StructureMismatch`](crate::federated::tensor::Error::StructureMismatch),
+    /// before any client works.
     pub fn declare(&self, structure: Structure<TensorType>) -> Self
     where
         T: TensorTree,
@@ -76,8 +76,8 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     ///
     /// # Errors
     ///
-    /// [`Error::StructureDepth`](crate::federated::Error::StructureDepth).
-    pub fn declare_like<M: TensorTree + ?Sized>(&self, template: &M) -> Result<Self>
+    /// [`tensor::Error::StructureDepth`](crate::federated::tensor::Error::StructureDepth).
+    pub fn declare_like<M: TensorTree + ?Sized>(&self, template: &M) -> Result<Self, tensor::Error>
     where
         T: TensorTree,
     {

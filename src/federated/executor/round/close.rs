@@ -11,7 +11,7 @@ use crate::federated::{
     Error, PlacementKind, Result,
     executor::erased::no_thread,
     report::Phase,
-    round::{Aggregator, SumResult, plan::Chunk, server::Decoder},
+    round::{self, Aggregator, SumResult, plan::Chunk, server::Decoder},
 };
 
 impl RunningRound<'_> {
@@ -34,7 +34,7 @@ impl RunningRound<'_> {
             self.ledger.time(Phase::Unpacking, PlacementKind::Server, decode)?;
             self.progress.add(Phase::Decryption, chunk.plaintexts)?;
         }
-        decoder.finish(clients)
+        Ok(decoder.finish(clients)?)
     }
 
     fn open_encrypted(&self, aggregator: Aggregator, participants: u32) -> Result<Vec<SumResult>> {
@@ -95,6 +95,6 @@ impl RunningRound<'_> {
         // The server relies on the aggregator for the set of clients. The simulation can compare it
         // with its own count.
         let result = opening.finish()?;
-        if result.participants == counted { Ok(result.sums) } else { Err(Error::Participants) }
+        if result.participants == counted { Ok(result.sums) } else { Err(round::Error::Participants.into()) }
     }
 }

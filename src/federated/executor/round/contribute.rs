@@ -38,7 +38,7 @@ impl RunningRound<'_> {
             let updates = contributor.updates().map_err(at(Step::Encoding))?;
             let encode = || EncodedUpdate::new(self.spec, &updates);
             let update = self.ledger.time(Phase::Packing, PlacementKind::Clients, encode);
-            let update = update.map_err(at(Step::Encoding))?;
+            let update = update.map_err(Into::into).map_err(at(Step::Encoding))?;
             match &self.sums {
                 RoundSums::Clear(sums) => {
                     self.contribute_in_the_clear(sums, &update, &mut data_rng, &counted, stop)
@@ -189,7 +189,7 @@ struct Counted<'a> {
 impl Counted<'_> {
     fn add(&self, ciphertexts: usize) -> Result<()> {
         self.done.set(self.done.get() + ciphertexts);
-        self.progress.add(Phase::Aggregation, ciphertexts)
+        Ok(self.progress.add(Phase::Aggregation, ciphertexts)?)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::federated::{
     executor::erased::ErasedExecutor,
     report::{Phase, ledger::Ledger},
     round::{
-        KeyHolder, RoundResult, RoundSpec, Server,
+        self, KeyHolder, RoundResult, RoundSpec, Server,
         keys::{Batch, Plaintexts},
         plan::Chunk,
     },
@@ -56,10 +56,10 @@ impl Opening<'_> {
             let opened = ledger.time(Phase::Decryption, at, decrypt)??;
             (chunk, opened)
         };
-        ledger.time(Phase::Unpacking, at, || server.decode(&chunk, &*opened))
+        Ok(ledger.time(Phase::Unpacking, at, || server.decode(&chunk, &*opened))?)
     }
 
-    pub(super) fn finish(self) -> Result<RoundResult> {
+    pub(super) fn finish(self) -> Result<RoundResult, round::Error> {
         self.server.finish()
     }
 }
@@ -95,5 +95,5 @@ fn open_masked(
     ledger.message((at_holder, at_server), channel.name(), 0, len, answer.len());
 
     let (number, answer) = ledger.time(Phase::Transfer, at_server, || server.read_answer(&answer))?;
-    ledger.time(Phase::Masking, at_server, || server.take_off(number, &answer))
+    Ok(ledger.time(Phase::Masking, at_server, || server.take_off(number, &answer))?)
 }

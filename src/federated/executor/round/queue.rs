@@ -9,7 +9,8 @@ use crate::federated::{
     Error, PlacementKind, Result,
     executor::erased::ErasedExecutor,
     report::{AbsenceReason, Phase, ledger::Ledger},
-    round::Update,
+    round::{self, Update},
+    tensor,
 };
 
 /// A client before it begins to work. The queue yields them in the clients' order.
@@ -137,10 +138,13 @@ impl Step {
             (Self::Work, Error::DroppedOut) => AbsenceReason::DroppedOut,
             (Self::Work, Error::NotAsDeclared { .. }) => AbsenceReason::Structure,
             (Self::Work, _) => AbsenceReason::Failed,
-            (Self::Encoding, Error::Tensor { tensor, .. }) => AbsenceReason::Value { tensor: *tensor },
-            (Self::Encoding, Error::WeightTooLarge { .. } | Error::WeightExpected { .. }) => {
-                AbsenceReason::Weight
+            (Self::Encoding, Error::Tensor(tensor::Error::Tensor { tensor, .. })) => {
+                AbsenceReason::Value { tensor: *tensor }
             }
+            (
+                Self::Encoding,
+                Error::Round(round::Error::WeightTooLarge { .. } | round::Error::WeightExpected { .. }),
+            ) => AbsenceReason::Weight,
             (Self::Encoding, _) => AbsenceReason::Structure,
             (Self::Keys, _) => AbsenceReason::Keys,
             (Self::Sending, _) => AbsenceReason::Message,

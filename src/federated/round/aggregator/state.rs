@@ -8,10 +8,16 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{Aggregator, ClientMessages, ReceivedMessages};
+#[cfg(doc)]
+use crate::federated::channel;
 use crate::federated::{
-    Error, Result,
     channel::Channel,
-    round::{EncryptionKey, RoundSpec, opened::MessageId, state},
+    round::{
+        EncryptionKey, RoundSpec,
+        error::{Error, Result},
+        opened::MessageId,
+        state,
+    },
 };
 
 /// The encoded form of an aggregator.
@@ -73,8 +79,9 @@ impl Aggregator {
     ///
     /// # Errors
     ///
-    /// [`Error::OtherOffer`], [`Error::EncodingVersion`], [`Error::PayloadDecoding`],
-    /// [`Error::OtherRound`], [`Error::OpenChannel`], [`Error::MessageNumber`]; those of
+    /// [`Error::OtherOffer`], [`channel::Error::EncodingVersion`],
+    /// [`channel::Error::PayloadDecoding`], [`Error::OtherRound`], [`channel::Error::OpenChannel`],
+    /// [`Error::MessageNumber`]; those of
     /// [`PublicKey::batch_from_bytes`](crate::paillier::PublicKey::batch_from_bytes).
     pub fn from_bytes(
         spec: &RoundSpec,

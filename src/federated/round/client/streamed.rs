@@ -6,9 +6,14 @@ use std::sync::Arc;
 use rand_core::CryptoRng;
 
 use super::{Client, check_structures, check_weight, fill_slots};
+#[cfg(doc)]
+use crate::federated::tensor;
 use crate::federated::{
-    Error, Result,
-    round::{RoundSpec, plan::Place},
+    round::{
+        RoundSpec,
+        error::{Error, Result},
+        plan::Place,
+    },
     tensor::{DType, Encoding, Structure, TensorType, TensorView, codec::at, column::Column},
 };
 
@@ -73,8 +78,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Error::SumCount`], [`Error::TensorCount`], [`Error::TensorShape`],
-    /// [`Error::StructureMismatch`]; [`Error::WeightTooLarge`], [`Error::WeightExpected`].
+    /// [`Error::SumCount`], [`tensor::Error::TensorCount`], [`tensor::Error::TensorShape`],
+    /// [`tensor::Error::StructureMismatch`]; [`Error::WeightTooLarge`], [`Error::WeightExpected`].
     pub fn stream(&self, parts: &[(Structure<TensorType>, Option<u32>)]) -> Result<StreamedUpdate> {
         StreamedUpdate::new(self.spec(), parts)
     }
@@ -155,14 +160,12 @@ impl StreamedUpdate {
     /// # Errors
     ///
     /// [`Error::MessageNumber`]; [`Error::PieceCount`], [`Error::Piece`] for pieces that are not
-    /// those of the message; [`Error::Tensor`] with a value that cannot be encoded.
+    /// those of the message; [`tensor::Error::Tensor`] with a value that cannot be encoded.
     pub fn check(&self, number: u64, pieces: &[TensorView<'_>]) -> Result<()> {
         let places = self.pieces(number)?;
         for (place, column) in places.iter().zip(self.columns(&places, pieces)?) {
-            column.check().map_err(|source| {
-                let source = Box::new(at(source, place.elements.start));
-                Error::Tensor { tensor: place.tensor, source }
-            })?;
+            let check = column.check().map_err(|error| at(error, place.elements.start));
+            check.map_err(|error| error.of_tensor(place.tensor))?;
         }
         Ok(())
     }

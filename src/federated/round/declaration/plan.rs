@@ -5,7 +5,10 @@ use core::ops::Range;
 
 use super::sums::{SumSpec, TensorSpec};
 use crate::{
-    federated::{Error, Result, tensor::MaxWeight},
+    federated::{
+        round::error::{Error, Result},
+        tensor::MaxWeight,
+    },
     packing::{Layout, LayoutParameters},
 };
 

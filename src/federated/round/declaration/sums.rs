@@ -1,7 +1,7 @@
 //! The secure sums of a round: tensors in their structure, each with its encoding, and weights.
 
 use crate::federated::{
-    Result,
+    round::error::Result,
     tensor::{DType, Encoding, MaxWeight, Structure, Summand, TensorType},
 };
 
@@ -68,10 +68,10 @@ impl SumSpec {
     ///
     /// # Errors
     ///
-    /// [`Error::ParameterCount`](crate::federated::Error::ParameterCount),
-    /// [`Error::ParameterStructure`](crate::federated::Error::ParameterStructure);
-    /// [`Error::StructureMismatch`](crate::federated::Error::StructureMismatch) if the members of a
-    /// tuple or a struct are not those of the structure.
+    /// [`tensor::Error::ParameterCount`](crate::federated::tensor::Error::ParameterCount),
+    /// [`tensor::Error::ParameterStructure`](crate::federated::tensor::Error::ParameterStructure);
+    /// [`tensor::Error::StructureMismatch`](crate::federated::tensor::Error::StructureMismatch) if
+    /// the members of a tuple or a struct are not those of the structure.
     pub fn of<T: Summand<C> + ?Sized, C>(structure: &Structure<TensorType>, codecs: &C) -> Result<Self> {
         let mut encodings = Vec::new();
         T::encodings(codecs, structure, &mut encodings)?;

@@ -14,8 +14,9 @@ use super::opened::{MessageId, OpenedRounds};
 use crate::{
     backend::BackendChoice,
     federated::{
-        Digest, Error, Party, Result, SessionId,
+        Digest, Party, SessionId, channel,
         channel::message::{Message, sealed},
+        round::error::{Error, Result},
         round::keys::{self, Generated, PublicOps, SecretOps},
     },
     paillier::{self, Ciphertext, Exponents, Fingerprint, KeySize, PublicKey, SecretKey},
@@ -121,8 +122,8 @@ impl SessionOffer {
     ///
     /// # Errors
     ///
-    /// [`Error::EncodedLength`], [`Error::EncodingVersion`], [`Error::KeyBits`];
-    /// [`Error::PayloadDecoding`] for an unknown key holder.
+    /// [`channel::Error::EncodedLength`], [`channel::Error::EncodingVersion`], [`Error::KeyBits`];
+    /// [`channel::Error::PayloadDecoding`] for an unknown key holder.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         match Self::split(bytes)? {
             (offer, []) => Ok(offer),
@@ -136,7 +137,7 @@ impl SessionOffer {
             bytes.split_first_chunk::<HEADER>().ok_or_else(|| wrong_length(HEADER, bytes.len()))?;
         let (version, header) = header.split_first().expect("the length of the header was checked");
         if *version != VERSION {
-            return Err(Error::EncodingVersion { expected: VERSION, found: *version });
+            return Err(channel::Error::EncodingVersion { expected: VERSION, found: *version }.into());
         }
         let (session, header) = header.split_first_chunk().expect("the length of the header was checked");
         let (bits, header) = header.split_first_chunk().expect("the length of the header was checked");
@@ -150,7 +151,7 @@ impl SessionOffer {
             1 => KeyHolding::KeyHolder,
             found => {
                 let reason = format!("unknown key holder {found}");
-                return Err(Error::PayloadDecoding { type_name: "SessionOffer", reason });
+                return Err(channel::Error::PayloadDecoding { type_name: "SessionOffer", reason }.into());
             }
         };
         let (key, base) = keys.split_at(key_len);
@@ -167,7 +168,7 @@ impl SessionOffer {
 }
 
 fn wrong_length(expected: usize, found: usize) -> Error {
-    Error::EncodedLength { what: "session offer", expected, found }
+    channel::Error::EncodedLength { what: "session offer", expected, found }.into()
 }
 
 impl sealed::MessageOfTheProtocol for SessionOffer {}
@@ -177,12 +178,15 @@ impl Message for SessionOffer {
         0 // the base is not a ciphertext of a client
     }
 
-    fn to_bytes(&self) -> Result<Vec<u8>> {
+    fn to_bytes(&self) -> Result<Vec<u8>, channel::Error> {
         Ok(self.to_bytes())
     }
 
-    fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        Self::from_bytes(bytes)
+    fn from_bytes(bytes: &[u8]) -> Result<Self, channel::Error> {
+        Self::from_bytes(bytes).map_err(|error| match error {
+            Error::Channel(error) => error,
+            error => channel::Error::PayloadDecoding { type_name: "SessionOffer", reason: error.to_string() },
+        })
     }
 }
 
@@ -403,18 +407,19 @@ impl KeyOwner {
     ///
     /// # Errors
     ///
-    /// [`Error::EncodingVersion`], [`Error::EncodedLength`]; those of [`SessionOffer::from_bytes`]
-    /// and [`SecretKey::from_bytes_vartime`];
+    /// [`channel::Error::EncodingVersion`], [`channel::Error::EncodedLength`]; those of
+    /// [`SessionOffer::from_bytes`] and [`SecretKey::from_bytes_vartime`];
     /// [`paillier::Error::KeyMismatch`](crate::paillier::Error::KeyMismatch) if the offer belongs
-    /// to another key; [`Error::PayloadDecoding`]; those of [`BackendChoice::backend_name`].
+    /// to another key; [`channel::Error::PayloadDecoding`]; those of
+    /// [`BackendChoice::backend_name`].
     pub fn from_bytes_vartime(bytes: &[u8], backend: BackendChoice) -> Result<Self> {
         let (version, rest) = bytes.split_first().unwrap_or((&0, &[]));
         if *version != OWNER_VERSION {
-            return Err(Error::EncodingVersion { expected: OWNER_VERSION, found: *version });
+            return Err(channel::Error::EncodingVersion { expected: OWNER_VERSION, found: *version }.into());
         }
         let (offer, rest) = SessionOffer::split(rest)?;
         let length = keys::secret_length(offer.key_bits)?;
-        let (secret, opened) = rest.split_at_checked(length).ok_or(Error::EncodedLength {
+        let (secret, opened) = rest.split_at_checked(length).ok_or(channel::Error::EncodedLength {
             what: "owner of a session's keys",
             expected: bytes.len() - rest.len() + length,
             found: bytes.len(),
@@ -435,8 +440,8 @@ impl KeyOwner {
     ///
     /// # Errors
     ///
-    /// [`Error::PayloadDecoding`]; [`Error::AlreadyOpened`] if another sum of the same round was
-    /// opened here. On an error, nothing changes.
+    /// [`channel::Error::PayloadDecoding`]; [`Error::AlreadyOpened`] if another sum of the same
+    /// round was opened here. On an error, nothing changes.
     pub fn restore_opened_rounds(&self, bytes: &[u8]) -> Result<()> {
         let restored = OpenedRounds::from_bytes(bytes)?;
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).merge(restored)

@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::federated::{Digest, Error, Result, channel::payload};
+use crate::federated::{
+    Digest,
+    channel::payload,
+    round::error::{Error, Result},
+};
 
 /// The identifier of a message.
 pub(in crate::federated::round) type MessageId = [u8; 16];

@@ -12,8 +12,8 @@ use super::{
     streamed::DecodedPiece,
 };
 use crate::federated::{
-    Error, Result,
-    tensor::{DType, Encoding, MaxWeight, Structure, Tensor, column::Decode},
+    round::error::{Error, Result},
+    tensor::{self, DType, Encoding, MaxWeight, Structure, Tensor, column::Decode},
 };
 
 /// The result of one secure sum.
@@ -134,7 +134,7 @@ impl Decoder {
                     let weight = weight.ok_or(Error::TotalWeightOutOfRange { limit })?;
                     let max = plan.sums()[sum].max_weight;
                     if weight == 0 && !max.is_some_and(MaxWeight::allows_zero_total) {
-                        return Err(Error::ZeroTotalWeight);
+                        return Err(tensor::Error::ZeroTotalWeight.into());
                     }
                     self.weights[sum] = Some(weight);
                 }

@@ -8,7 +8,7 @@ use super::{
     super::{EncryptionKey, KeyOwner, RoundSpec, client::Piece},
     Decoder, Server,
 };
-use crate::federated::{Result, channel::Channel, tensor::Tensor};
+use crate::federated::{channel::Channel, round::error::Result, tensor::Tensor};
 
 /// The server of one round that gives the result message by message, and keeps no values.
 ///
@@ -167,7 +167,7 @@ impl StreamedServer {
     ///
     /// # Errors
     ///
-    /// [`Error::MissingPart`](crate::federated::Error::MissingPart) if messages are missing.
+    /// [`Error::MissingPart`](crate::federated::round::Error::MissingPart) if messages are missing.
     pub fn finish(self) -> Result<RoundTotals> {
         let participants = self.0.clients.unwrap_or_default();
         let total_weights = self.0.decoder.total_weights(participants.len() as u64)?;

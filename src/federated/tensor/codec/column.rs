@@ -7,10 +7,7 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use super::{Codec, Encoding, FloatSum, at};
-use crate::federated::{
-    Result,
-    tensor::{DType, Scalar, Tensor, TensorView, dtype::Erase},
-};
+use crate::federated::tensor::{DType, Scalar, Tensor, TensorView, dtype::Erase, error::Result};
 
 /// One tensor of a client's update with its codec, both type-erased.
 pub(in crate::federated) trait Column: Send + Sync {
@@ -191,11 +188,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        federated::{
-            Error,
-            tensor::{
-                DType, Encoding, PerTensor, Structure, Summand, TensorView, Tensors, summand::assemble,
-            },
+        federated::tensor::{
+            DType, Encoding, PerTensor, Structure, Summand, TensorView, Tensors, error::Error,
+            summand::assemble,
         },
         packing::{self, IntegerRange, Modular, QuantizedSum, Quantizer},
     };

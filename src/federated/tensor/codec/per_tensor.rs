@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::federated::tensor::error::{Error, Result};
 use crate::federated::tensor::{Structure, TensorType, codec::sealed};
-use crate::federated::{Error, Result};
 
 /// One parameter for all tensors of an update, one for each in order, or one for each in the
 /// update's structure.

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use ndarray::{ArrayBase, ArrayView, Data, Dimension, IxDyn};
 
 use super::{TensorTree, each_member, leaf, one_type, retype_members, sealed};
-use crate::federated::{
-    Result,
-    tensor::{DType, Scalar, Structure, Tensor, TensorType, TensorView, dtype::Erase},
+use crate::federated::tensor::{
+    DType, Scalar, Structure, Tensor, TensorType, TensorView, dtype::Erase, error::Result,
 };
 
 macro_rules! numbers {

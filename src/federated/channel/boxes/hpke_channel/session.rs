@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::agreement::{Agreement, Ends, Sealed};
 use crate::federated::channel::boxes::once_map::OnceMap;
-use crate::federated::{Error, Result};
+use crate::federated::channel::error::{Error, Result};
 use crate::federated::{
     Party,
     channel::{BoxPublicKey, BoxSecretKey, Envelope, OpenedPayload},
