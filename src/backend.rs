@@ -37,6 +37,7 @@ pub(crate) mod simd;
 mod window;
 
 pub use choice::BackendChoice;
-pub use error::{Error, Result};
+pub use error::Error;
+pub(crate) use error::Result;
 pub use gpu_status::{GpuStatus, gpu_status};
 pub use select::allow_secret_keys_on_gpu;

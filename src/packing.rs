@@ -66,7 +66,7 @@ mod modular;
 mod quantized;
 mod quantizer;
 
-pub use error::{Error, Result};
+pub use error::Error;
 pub use float::Float;
 pub use integer::{Integer, IntegerRange};
 pub use layout::{Layout, LayoutParameters};

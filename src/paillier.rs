@@ -104,7 +104,7 @@ pub mod hazmat {
 }
 
 pub use arithmetic::{Accumulator, EncodedNumber, EncryptedNumber};
-pub use error::{Error, Result};
+pub use error::Error;
 pub use fingerprint::Fingerprint;
 pub use formats::exposed;
 pub use keys::{PublicKey, SecretKey};

@@ -53,7 +53,7 @@
 //! # Example
 //!
 //! ```
-//! use cipherfold::privacy::{Accountant, DistributedGaussian, DistributedParameters};
+//! use cipherfold::privacy::{Accountant, DistributedGaussian, DistributedParameters, Rotation};
 //! use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 //!
 //! let mut rng = ChaCha20Rng::from_seed([7; 32]); // a program takes a seed from the system
@@ -61,7 +61,7 @@
 //! // 20 clients, updates of 3 numbers clipped to a length of 1, and together noise of 0.01 in each coordinate.
 //! let parameters = DistributedParameters { clip: 1.0, noise_multiplier: 0.01, clients: 20, dimension: 3, ..DistributedParameters::DEFAULTS };
 //! let mechanism = DistributedGaussian::new(parameters)?;
-//! let rotation = mechanism.rotation(&[1; 32], 0); // a seed shared by all, and the number of the round
+//! let rotation: Rotation = mechanism.rotation(&[1; 32], 0); // a seed shared by all, and the number of the round
 //!
 //! // In a real round, the sum is computed under encryption.
 //! let mut sum = vec![0; mechanism.encoded_len()];
@@ -96,7 +96,7 @@ pub(crate) use check::finite_or_none;
 pub use discrete_gaussian::DiscreteGaussian;
 pub(crate) use distributed::MIN_CLIP;
 pub use distributed::{DistributedGaussian, DistributedParameters, Rotation};
-pub use error::{Error, Result};
+pub use error::Error;
 pub(crate) use modular_range::ModularRange;
 pub(crate) use norm::in_units_of;
 pub use quantile::{AffineMap, QuantileEstimator, QuantileParameters};

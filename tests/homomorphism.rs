@@ -5,7 +5,7 @@
 mod common;
 
 use cipherfold::paillier::{
-    self, Bits2048, Bits3072, Bits4096, Ciphertext, CiphertextBatch, Encryptor, Error, KeySize, Plaintext,
+    Bits2048, Bits3072, Bits4096, Ciphertext, CiphertextBatch, Encryptor, Error, KeySize, Plaintext,
     SecretKey,
 };
 use common::{Setup, Small, below, number, plaintext};
@@ -152,7 +152,7 @@ fn mixed_expressions_match_signed_arithmetic() {
         let (x, y) = (encrypt(a), encrypt(b));
         let public = setup.public();
         // k·(a − b) + l − (−a)
-        let run = || -> paillier::Result<Ciphertext<Small>> {
+        let run = || -> Result<Ciphertext<Small>, Error> {
             let scaled = public.mul_plain(&public.sub(&x, &y)?, &m(k))?;
             public.sub(&public.add_plain(&scaled, &m(l))?, &public.negate(&x)?)
         };
@@ -171,7 +171,7 @@ fn batch_operations_agree_with_single_ones() {
         let (a, b) = (setup.encrypt_batch(&ms), setup.encrypt_batch(&ks));
         let plain: Vec<_> = ks.iter().map(plaintext).collect();
         let public = setup.public();
-        let singles = |each: &dyn Fn(usize) -> paillier::Result<Ciphertext<Small>>| {
+        let singles = |each: &dyn Fn(usize) -> Result<Ciphertext<Small>, Error>| {
             Batch::from_ciphertexts(public.fingerprint(), (0..len).map(|i| each(i).expect("a good one")))
         };
         let (x, y) = (|i| a.get(i).expect("in range"), |i| b.get(i).expect("in range"));
@@ -334,7 +334,7 @@ fn every_operation_at<S: KeySize>(seed: u64) {
     let (x, y) = (batch.get(0).expect("two"), batch.get(1).expect("two"));
     let n = setup.n().clone();
     let public = setup.public();
-    let check = |name: &str, c: paillier::Result<Ciphertext<S>>, expected: BigUint| {
+    let check = |name: &str, c: Result<Ciphertext<S>, Error>, expected: BigUint| {
         assert_eq!(setup.decrypt(&c.expect(name)), expected, "{} bits: {name}", S::BITS);
     };
     check("add", public.add(&x, &y), (&a + &b) % &n);

@@ -1,9 +1,15 @@
 """Prints the names that a crate exports, from rustdoc's JSON: their number, then kind and path, one a line.
 
     python3 .ci/steps/public_names.py target/doc/CRATE.json
+    python3 .ci/steps/public_names.py --without-example target/doc/CRATE.json FILE...
+
+With `--without-example` it prints only the names that no example contains: neither the code in the
+crate's documentation nor the FILEs, which are Rust or Markdown. Modules need no example, and neither
+do the names of the module `diagnostics`.
 """
 
 import json
+import re
 import sys
 
 # Kinds of items that a caller names by a path. Methods, fields and variants belong to one of these.
@@ -25,15 +31,41 @@ KINDS = {
 }
 
 
-def main(path):
+def main(arguments):
+    without_example = arguments[:1] == ["--without-example"]
+    path, *files = arguments[1:] if without_example else arguments
     with open(path, encoding="utf-8") as file:
         crate = json.load(file)
     names = set()
     root = crate["index"][str(crate["root"])]
     visit(crate, root, root["name"], names, frozenset())
+    if without_example:
+        words = set(re.findall(r"\w+", examples(crate, files)))
+        names = {(path, kind) for path, kind in names if needs_example(path, kind) and last(path) not in words}
     print(len(names))
     for path, kind in sorted(names):
         print(kind, path)
+
+
+def needs_example(path, kind):
+    return kind != "mod" and "::diagnostics::" not in path
+
+
+def last(path):
+    return path.rsplit("::", 1)[-1]
+
+
+def examples(crate, files):
+    """The code in the documentation of the crate's items, and in these files."""
+    texts = [code_in(item["docs"]) for item in crate["index"].values() if item["docs"]]
+    for name in files:
+        with open(name, encoding="utf-8") as file:
+            texts.append(file.read() if name.endswith(".rs") else code_in(file.read()))
+    return "\n".join(texts)
+
+
+def code_in(markdown):
+    return "\n".join(re.findall(r"^```.*?\n(.*?)^```", markdown, re.MULTILINE | re.DOTALL))
 
 
 def visit(crate, module, path, names, inside):
@@ -75,4 +107,4 @@ def add(crate, name, path, item, summary, names, inside):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1:])

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// The result type of this layer.
-pub type Result<T, E = Error> = core::result::Result<T, E>;
+pub(crate) type Result<T, E = Error> = core::result::Result<T, E>;
 
 /// The reason why there is no backend.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

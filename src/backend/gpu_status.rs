@@ -24,11 +24,11 @@ pub struct GpuStatus {
 /// error, and only this function reports it.
 ///
 /// ```no_run
-/// use cipherfold::backend::gpu_status;
+/// use cipherfold::backend::{GpuStatus, gpu_status};
 ///
-/// let status = gpu_status()?;
-/// println!("{}: {} faults", status.adapter, status.faults.len());
-/// if !status.is_alive {
+/// let GpuStatus { adapter, faults, is_alive, .. } = gpu_status()?;
+/// println!("{adapter}: {} faults", faults.len());
+/// if !is_alive {
 ///     println!("batches run on the CPU");
 /// }
 /// # Ok::<(), cipherfold::Error>(())

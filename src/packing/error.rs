@@ -1,7 +1,7 @@
 //! The errors of this layer.
 
 /// The result type of this layer.
-pub type Result<T, E = Error> = core::result::Result<T, E>;
+pub(crate) type Result<T, E = Error> = core::result::Result<T, E>;
 
 /// Parameters that do not fit together, and values that do not fit them.
 ///

@@ -4,7 +4,7 @@ use super::fingerprint::Fingerprint;
 use crate::backend;
 
 /// The result type of this layer.
-pub type Result<T, E = Error> = core::result::Result<T, E>;
+pub(crate) type Result<T, E = Error> = core::result::Result<T, E>;
 
 /// Refused keys, ciphertexts and plaintexts, and operations on them that have no result.
 ///

@@ -1,7 +1,7 @@
 //! The errors of this layer.
 
 /// The result type of this layer.
-pub type Result<T, E = Error> = core::result::Result<T, E>;
+pub(crate) type Result<T, E = Error> = core::result::Result<T, E>;
 
 /// Invalid parameters of a mechanism, and invalid vectors.
 ///

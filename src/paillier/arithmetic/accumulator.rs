@@ -17,13 +17,13 @@ use crate::{
 /// for each of its ciphertexts. The whole sum costs one more product for each.
 ///
 /// ```
-/// # use cipherfold::paillier::{Bits2048, Encryptor, Plaintext, SecretKey};
+/// use cipherfold::paillier::{Accumulator, Bits2048, Encryptor, Plaintext, SecretKey};
 /// # use rand_core::SeedableRng;
 /// # let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(2);
 /// let secret = SecretKey::<Bits2048>::generate(&mut rng)?;
 /// let encryptor = Encryptor::new(secret.public_key(), &mut rng)?;
 ///
-/// let mut sum = secret.public_key().accumulator(2);
+/// let mut sum: Accumulator<Bits2048> = secret.public_key().accumulator(2);
 /// for i in 0..5u64 {
 ///     let update = [Plaintext::from(i), Plaintext::from(i + 1)];
 ///     sum.add(&encryptor.encrypt_batch(&update, &mut rng)?)?;

@@ -21,6 +21,18 @@ use crate::{
 };
 
 /// A number in the clear, encoded for a key: python-paillier's `EncodedNumber`.
+///
+/// ```
+/// use cipherfold::paillier::{EncodedNumber, SecretKey, hazmat::InsecureBits512};
+/// # use rand_core::SeedableRng;
+/// # let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(38);
+///
+/// let secret = SecretKey::<InsecureBits512>::generate(&mut rng)?;
+/// let price: EncodedNumber<InsecureBits512> = secret.public_key().encode_f64_vartime(1.5)?;
+/// assert_eq!(price.exponent(), -13); // 1.5 = mantissa · 16^-13
+/// assert_eq!(price.mantissa().to_u64(), Some(3 << 51));
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct EncodedNumber<S: KeySize = Bits3072> {
     mantissa: Plaintext<S>,

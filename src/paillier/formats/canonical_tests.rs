@@ -6,7 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::exposed;
 use crate::paillier::{
-    Ciphertext, CiphertextBatch, Encryptor, Error, Fingerprint, PublicKey, Result, SecretKey,
+    Ciphertext, CiphertextBatch, Encryptor, Error, Fingerprint, PublicKey, SecretKey, error::Result,
     hazmat::InsecureBits512 as Small,
 };
 

@@ -20,6 +20,10 @@
 //! let json = serde_json::to_string(&state)?;
 //! let restored: ServerState = serde_json::from_str(&json)?;
 //! assert_eq!(restored.key, state.key);
+//!
+//! // In an own implementation of `Serialize`:
+//! let key = cipherfold::paillier::exposed::serialize(&state.key, serde_json::value::Serializer)?;
+//! assert_eq!(cipherfold::paillier::exposed::deserialize::<InsecureBits512, _>(key)?, state.key);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

@@ -214,14 +214,16 @@ impl<S: KeySize> Encryptor<S> {
     /// backend: on a GPU, in its own memory.
     ///
     /// ```
-    /// # use cipherfold::paillier::{Bits2048, Encryptor, Plaintext, SecretKey};
+    /// use cipherfold::paillier::{Bits2048, Encryptor, Plaintext, ResidentBatch, SecretKey};
     /// # use rand_core::SeedableRng;
     /// # let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(2);
+    ///
     /// # let secret = SecretKey::<Bits2048>::generate(&mut rng)?;
     /// let encryptor = Encryptor::new(secret.public_key(), &mut rng)?;
     /// let mut sum = secret.public_key().accumulator(1);
     /// for i in 0..3u64 {
-    ///     sum.add_resident(&encryptor.encrypt_resident(&[Plaintext::from(i)], &mut rng)?)?;
+    ///     let update: ResidentBatch<Bits2048> = encryptor.encrypt_resident(&[Plaintext::from(i)], &mut rng)?;
+    ///     sum.add_resident(&update)?;
     /// }
     /// assert_eq!(secret.decrypt_batch(&sum.finish()?)?[0].to_u64(), Some(3));
     /// # Ok::<(), cipherfold::Error>(())

@@ -6,7 +6,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{SeedableRng, TryCryptoRng, TryRng};
 
 use super::{Encryptor, Masks};
-use crate::paillier::{Error, Result, SecretKey, hazmat::InsecureBits512 as Small};
+use crate::paillier::{Error, SecretKey, error::Result, hazmat::InsecureBits512 as Small};
 
 /// Repeats some bytes, and counts the calls.
 pub(crate) struct Repeating {

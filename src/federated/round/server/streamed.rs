@@ -18,7 +18,8 @@ use crate::federated::{channel::Channel, round::error::Result, tensor::Tensor};
 ///
 /// ```
 /// # use cipherfold::federated::{Digest, KeyHolding, SessionId, channel::{Channel, PlaintextChannel}, tensor::{DType, Encoding, Structure, Tensor}};
-/// # use cipherfold::federated::round::{Aggregator, Client, KeyOwner, RoundParameters, RoundSpec, SessionParameters, StreamedServer, SumSpec, TensorSpec, Update};
+/// # use cipherfold::federated::round::{Aggregator, Client, KeyOwner, RoundParameters, RoundSpec, SessionParameters, SumSpec, TensorSpec, Update};
+/// use cipherfold::federated::round::{DecodedPiece, RoundTotals, StreamedServer};
 /// # use cipherfold::{backend::BackendChoice, packing::IntegerRange};
 /// # use std::sync::Arc;
 /// # let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
@@ -46,13 +47,14 @@ use crate::federated::{channel::Channel, round::error::Result, tensor::Tensor};
 /// let mut server = StreamedServer::new(&spec, &owner, Arc::clone(&channel))?;
 /// let mut file: Vec<u64> = Vec::new();
 /// for number in sum.numbers() {
-///     for part in server.open(&sum.message(number, &*channel, &mut rng)?)? {
-///         assert_eq!(part.piece.elements.start, file.len());
-///         let Tensor::U64(values) = part.values else { unreachable!("sums of bytes") };
+///     for DecodedPiece { piece, values, .. } in server.open(&sum.message(number, &*channel, &mut rng)?)? {
+///         assert_eq!(piece.elements.start, file.len());
+///         let Tensor::U64(values) = values else { unreachable!("sums of bytes") };
 ///         file.extend(&values);
 ///     }
 /// }
-/// assert_eq!((file, server.finish()?.total_weights), (vec![6; 600], vec![2]));
+/// let RoundTotals { total_weights, participants, .. } = server.finish()?;
+/// assert_eq!((file, total_weights, participants), (vec![6; 600], vec![2], vec![0, 1]));
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 pub struct StreamedServer(Server);
