@@ -11,9 +11,9 @@ use super::{
 /// The types that [`QuantizedSum`] takes: `i32`, `i64`, `f32` and `f64`. Sealed.
 ///
 /// ```
-/// use cipherfold::packing::{Quantized, QuantizedSum, Result};
+/// use cipherfold::packing::{Error, Quantized, QuantizedSum};
 ///
-/// fn sum_of_one<T: Quantized>(bounds: (T, T), value: T) -> Result<T::Sum> {
+/// fn sum_of_one<T: Quantized>(bounds: (T, T), value: T) -> Result<T::Sum, Error> {
 ///     let quantized = QuantizedSum::new(bounds.0, bounds.1)?;
 ///     let mut encoded = [0];
 ///     quantized.encode(&[value], &mut encoded)?;
