@@ -8,14 +8,15 @@ use crate::federated::tensor::error::{Error, Result};
 /// A plain `u32` is a maximum weight, too; a total weight of zero is then an error.
 ///
 /// ```
-/// use cipherfold::{federated::{Error, LocalExecutor, tensor::MaxWeight}, packing::Quantizer, paillier::Bits2048};
+/// use cipherfold::federated::{LocalExecutor, tensor::{self, MaxWeight}};
+/// use cipherfold::{packing::Quantizer, paillier::Bits2048};
 /// use ndarray::array;
 ///
 /// let executor = LocalExecutor::<Bits2048>::builder().build()?;
 /// let clients = [(0, array![1.0f64]), (0, array![-1.0])];
 /// let quantizer = Quantizer::symmetric(1.0, 16)?;
 /// let mean = executor.secure_weighted_mean(clients.clone(), 1000, quantizer);
-/// assert_eq!(mean.unwrap_err().root(), &Error::ZeroTotalWeight);
+/// assert_eq!(mean.unwrap_err().root(), tensor::Error::ZeroTotalWeight.into());
 /// let mean = executor.secure_weighted_mean(clients, MaxWeight::new(1000).no_nan_division(), quantizer)?;
 /// assert_eq!(mean.value, array![0.0]);
 /// # Ok::<(), cipherfold::Error>(())
