@@ -1,6 +1,6 @@
 //! Only the protocol defines messages.
 
-use cipherfold::{federated::{Result, channel::Message}, paillier::Bits2048, paillier::SecretKey};
+use cipherfold::{federated::channel::{Error, Message}, paillier::Bits2048, paillier::SecretKey};
 
 struct Smuggled(SecretKey<Bits2048>);
 
@@ -9,11 +9,11 @@ impl Message for Smuggled { //~ E0277: MessageOfTheProtocol
         0
     }
 
-    fn to_bytes(&self) -> Result<Vec<u8>> {
+    fn to_bytes(&self) -> Result<Vec<u8>, Error> {
         Ok(self.0.expose_primes_be().0.to_vec())
     }
 
-    fn from_bytes(_: &[u8]) -> Result<Self> {
+    fn from_bytes(_: &[u8]) -> Result<Self, Error> {
         todo!()
     }
 }

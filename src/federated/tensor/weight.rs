@@ -16,7 +16,7 @@ use crate::federated::tensor::error::{Error, Result};
 /// let clients = [(0, array![1.0f64]), (0, array![-1.0])];
 /// let quantizer = Quantizer::symmetric(1.0, 16)?;
 /// let mean = executor.secure_weighted_mean(clients.clone(), 1000, quantizer);
-/// assert_eq!(mean.unwrap_err().root(), &tensor::Error::ZeroTotalWeight.into());
+/// assert_eq!(mean.unwrap_err().root(), tensor::Error::ZeroTotalWeight.into());
 /// let mean = executor.secure_weighted_mean(clients, MaxWeight::new(1000).no_nan_division(), quantizer)?;
 /// assert_eq!(mean.value, array![0.0]);
 /// # Ok::<(), cipherfold::Error>(())
@@ -86,7 +86,7 @@ pub(in crate::federated) fn quotient(sum: f64, total: f64, no_nan_division: bool
 ///
 /// # Errors
 ///
-/// Those of [`quotient`] for the total.
+/// Those of [`quotient`] about the total.
 pub(in crate::federated) fn divides(total: f64, no_nan_division: bool) -> Result<bool> {
     if !total.is_finite() {
         return Err(Error::NotFiniteSum);
