@@ -18,7 +18,7 @@ use cipherfold_service::{
     inspect::audit,
     parties::label,
     progress::Progress,
-    roles::{self, Aggregation, NewSession, Patience, Pulled, Submission},
+    roles::{self, Aggregation, NewSession, Pulled, Submission, Timeout},
     round::{Declaration, OpenRound, OpenSession, unix_time},
 };
 use rand_core::{Rng, UnwrapErr};
@@ -158,9 +158,9 @@ fn play(
     backend: BackendChoice,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let patience = Patience::of(Duration::from_secs(600));
+    let timeout = Timeout::of(Duration::from_secs(600));
     thread::scope(|scope| {
-        let aggregation = Aggregation { backend, pause: Duration::from_millis(50), patience, workers: None };
+        let aggregation = Aggregation { backend, pause: Duration::from_millis(50), timeout, workers: None };
         let adding = scope.spawn(move || roles::aggregate(aggregator, round, aggregation, progress));
         let submitting: Vec<_> = clients
             .iter()
@@ -173,7 +173,7 @@ fn play(
                         allow_clipping: false,
                         short_exponents: false,
                         backend,
-                        patience,
+                        timeout,
                     };
                     let submitted = roles::submit(home, round, submission, progress)?;
                     progress.note(&format_args!(
@@ -203,17 +203,17 @@ fn pull(
     backend: BackendChoice,
     progress: &dyn Progress,
 ) -> Result<Pulled> {
-    let patience = Patience::of(Duration::from_secs(60));
+    let timeout = Timeout::of(Duration::from_secs(60));
     thread::scope(|scope| {
         let decrypting = key_holder.map(|home| {
             scope.spawn(move || -> Result<()> {
-                let decrypted = roles::decrypt(home, round, (backend, patience), progress)?;
+                let decrypted = roles::decrypt(home, round, (backend, timeout), progress)?;
                 progress
                     .note(&format_args!("key-holder: decrypted {} masked numbers", decrypted.ciphertexts));
                 Ok(())
             })
         });
-        let pulled = roles::pull(server, round, out, (backend, patience), progress);
+        let pulled = roles::pull(server, round, out, (backend, timeout), progress);
         if let Some(decrypting) = decrypting {
             decrypting.join().expect("the key holder does not panic")?;
         }

@@ -16,7 +16,7 @@ use std::{
 use cipherfold::{backend::BackendChoice, federated::Party};
 
 use self::{sums::put_sums, workers::Workers};
-use super::{Patience, announce, faults};
+use super::{Timeout, announce, faults};
 use crate::{
     digest::Sha256,
     error::{Error, Result},
@@ -37,7 +37,7 @@ pub struct Aggregation {
     /// The pause between two reads of the store.
     pub pause: Duration,
     /// The time to wait for the server's key, and for workers.
-    pub patience: Patience,
+    pub timeout: Timeout,
     /// The number of workers: other processes that add ([`fold_shards`](super::fold_shards)).
     /// Without workers this process adds.
     pub workers: Option<NonZeroU32>,
@@ -152,9 +152,9 @@ fn watch(
         }
         if late {
             let (since, _) = last.get_or_insert((Instant::now(), committed));
-            if since.elapsed() >= aggregation.patience.limit {
+            if since.elapsed() >= aggregation.timeout.limit {
                 let what = format!("the work of workers on {pending} clients");
-                return Err(Error::Waiting { what, seconds: aggregation.patience.limit.as_secs() });
+                return Err(Error::Waiting { what, seconds: aggregation.timeout.limit.as_secs() });
             }
         }
         if let Some(end) = round.end()? {
@@ -257,8 +257,8 @@ fn write_sums(
         return Err(Error::Aborted { round: round.number(), reason });
     }
     let sums = match adding {
-        Adding::Here(fold) => put_sums(round, *fold, end, aggregation.patience, progress)?,
-        Adding::There(workers) => workers.sums(end, aggregation.patience)?,
+        Adding::Here(fold) => put_sums(round, *fold, end, aggregation.timeout, progress)?,
+        Adding::There(workers) => workers.sums(end, aggregation.timeout)?,
     };
     let key = round.key(RoundKey::Done);
     round.store().put(&key, sign(home.identity(), &key, &Done { end: end.digest(), sums }))?;

@@ -18,7 +18,7 @@ use cipherfold::{
 use rand_core::UnwrapErr;
 
 use self::{result::ResultFile, sums::SumReader};
-use super::{Patience, ahead::fetch_ahead, announce, faults};
+use super::{Timeout, ahead::fetch_ahead, announce, faults};
 use crate::{
     digest::Sha256,
     error::{Error, Result},
@@ -85,19 +85,19 @@ pub fn pull(
     home: &Home,
     round: &OpenRound,
     out: &Path,
-    (backend, patience): (BackendChoice, Patience),
+    (backend, timeout): (BackendChoice, Timeout),
     progress: &dyn Progress,
 ) -> Result<Pulled> {
     home.check_party(Party::Server)?;
     let model = template(home, round)?;
     let output = Output::check(out, [&model])?;
     let end =
-        patience.wait(round.store(), || format!("the end of round {}", round.number()), || round.end())?;
+        timeout.wait(round.store(), || format!("the end of round {}", round.number()), || round.end())?;
     let listed = match &end.body().outcome {
         Outcome::Closed(participants) => participants.iter().map(|p| p.client).collect::<Vec<_>>(),
         Outcome::Aborted(reason) => return Err(Error::Aborted { round: round.number(), reason: *reason }),
     };
-    let done = patience.wait(
+    let done = timeout.wait(
         round.store(),
         || format!("the sums of round {}", round.number()),
         || round.done(&end),
@@ -108,7 +108,7 @@ pub fn pull(
     let sums = SumReader::new(home, round, (&end, &done), &listed, &key)?;
     let mut file = ResultFile::create(&output, &model, round, listed.len())?;
     let totals = if round.has_key_holder() {
-        masked::pull(home, &sums, &done, &mut file, patience, progress)?
+        masked::pull(home, &sums, &done, &mut file, timeout, progress)?
     } else {
         open(home, &sums, &mut file, backend, progress)?
     };

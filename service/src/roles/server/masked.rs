@@ -34,7 +34,7 @@ use crate::{
     parties::Home,
     progress::Progress,
     roles::{
-        Patience,
+        Timeout,
         ahead::fetch_ahead,
         faults,
         repeatable::{Repeatable, generator},
@@ -48,11 +48,11 @@ pub(super) fn pull(
     sums: &SumReader<'_>,
     done: &Signed<Done>,
     file: &mut ResultFile<'_>,
-    patience: Patience,
+    timeout: Timeout,
     progress: &dyn Progress,
 ) -> Result<RoundTotals> {
     let round = sums.round();
-    let key_holder = patience.wait(
+    let key_holder = timeout.wait(
         round.store(),
         || "the key holder's key".to_owned(),
         || round.session().announced(Party::KeyHolder),
@@ -67,7 +67,7 @@ pub(super) fn pull(
         return Err(Error::OtherMasks { round: round.number() });
     }
     progress.note(&"the key holder is asked to decrypt the masked sums");
-    let answered = patience.wait(
+    let answered = timeout.wait(
         round.store(),
         || format!("the key holder's answer for round {}", round.number()),
         || round.answered(&asked),

@@ -215,11 +215,11 @@ fn waiting_has_an_end() {
     write_update(&folder.path().join("update"), &values(0));
     json(&["round", "open", "--home", &path("server"), "--store", &store, "--model", &path("update")]);
     let submit =
-        ["submit", "--home", &path("client-0"), "--store", &store, &path("update"), "--patience", "0.1"];
+        ["submit", "--home", &path("client-0"), "--store", &store, &path("update"), "--timeout", "0.1"];
     let (code, text) = failure(&submit);
     assert_eq!(code, 75);
     assert!(text.contains("the aggregator's key did not come"), "{text}");
     let pull =
-        ["pull", "--home", &path("server"), "--store", &store, "--out", &path("mean"), "--patience", "0.1"];
+        ["pull", "--home", &path("server"), "--store", &store, "--out", &path("mean"), "--timeout", "0.1"];
     assert_eq!(failure(&pull).0, 75);
 }

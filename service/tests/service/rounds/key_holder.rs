@@ -9,14 +9,14 @@ use cipherfold_service::{
     objects::{self, Answered, Asked, Done, End, Outcome, Participant, RoundKey, sign},
     parties,
     progress::Silent,
-    roles::{self, Patience},
+    roles::{self, Timeout},
     round::{Declaration, OpenRound, State},
 };
 
 use crate::support::{
     World, assert_is_mean, audited,
     commands::{cipherfold, json, pull, set_up_with},
-    named, patience, read_mean, stranger, write_updates,
+    named, read_mean, stranger, timeout, write_updates,
 };
 
 /// A round whose sums are there.
@@ -33,9 +33,9 @@ fn done(clients: u32) -> (World, OpenRound) {
 fn asked(clients: u32) -> (World, OpenRound) {
     let (world, round) = done(clients);
     let out = world.path("mean.safetensors");
-    let impatient = Patience::of(Duration::from_millis(20));
+    let short = Timeout::of(Duration::from_millis(20));
     let waiting =
-        roles::pull(&world.server, &round, &out, (BackendChoice::Auto, impatient), &Silent).unwrap_err();
+        roles::pull(&world.server, &round, &out, (BackendChoice::Auto, short), &Silent).unwrap_err();
     let Error::Waiting { what, .. } = &waiting else { panic!("{waiting}") };
     assert_eq!(what, "the key holder's answer for round 0");
     assert_eq!(round.state().unwrap(), State::Asked);
@@ -252,7 +252,7 @@ fn a_second_sum_of_a_round_is_not_pulled() {
         sums.swap(0, 1);
         forge(&world, &round, RoundKey::Done, &world.aggregator, &Done { end: end.digest(), sums });
         let found = round.done(&end).unwrap().unwrap().digest();
-        let pulled = roles::pull(&world.server, &round, &out, (BackendChoice::Auto, patience()), &Silent);
+        let pulled = roles::pull(&world.server, &round, &out, (BackendChoice::Auto, timeout()), &Silent);
         let refused = Error::from(parties::Error::OtherSum { round: 0, recorded: first.digest(), found });
         assert_eq!(pulled.unwrap_err(), refused, "with a key holder: {with_key_holder}");
         assert!(!out.exists());
@@ -299,7 +299,7 @@ fn a_command_of_another_role_is_refused() {
     let (world, round) = done(2);
     let wrong = |expected, found| Error::from(parties::Error::WrongRole { expected, found });
     let decrypting = |home: &Home, round: &OpenRound| {
-        roles::decrypt(home, round, (BackendChoice::Auto, patience()), &Silent)
+        roles::decrypt(home, round, (BackendChoice::Auto, timeout()), &Silent)
     };
     let refused = decrypting(&world.server, &round).unwrap_err();
     assert_eq!(refused, wrong(Party::KeyHolder, Party::Server));
@@ -308,7 +308,7 @@ fn a_command_of_another_role_is_refused() {
     assert_eq!(refused, wrong(Party::KeyHolder, Party::Server));
     let out = world.path("mean.safetensors");
     let pulling =
-        roles::pull(owner(&world), &round, &out, (BackendChoice::Auto, patience()), &Silent).unwrap_err();
+        roles::pull(owner(&world), &round, &out, (BackendChoice::Auto, timeout()), &Silent).unwrap_err();
     assert_eq!(pulling, wrong(Party::Server, Party::KeyHolder));
 
     let without = World::new(2);
@@ -326,7 +326,7 @@ fn a_server_without_its_masks_gets_an_error() {
     fs::remove_file(masks).unwrap();
     let out = world.path("mean.safetensors");
     let refused =
-        roles::pull(&world.server, &round, &out, (BackendChoice::Auto, patience()), &Silent).unwrap_err();
+        roles::pull(&world.server, &round, &out, (BackendChoice::Auto, timeout()), &Silent).unwrap_err();
     assert_eq!(refused, Error::OtherMasks { round: 0 });
 }
 
@@ -447,7 +447,7 @@ fn a_key_holder_by_hand() {
     declare(folder.path(), &store, "2");
     contribute(folder.path(), &store, "2");
     let pull =
-        ["pull", "--home", &path("server"), "--store", &store, "--out", &path("mean"), "--patience", "0.1"];
+        ["pull", "--home", &path("server"), "--store", &store, "--out", &path("mean"), "--timeout", "0.1"];
     let waiting = cipherfold(&pull).output().unwrap();
     let text = String::from_utf8(waiting.stderr).unwrap();
     assert!(text.contains("the key holder's answer for round 2 did not come"), "{text}");
@@ -469,7 +469,7 @@ fn a_key_holder_that_watches_continues_after_a_refusal() {
         declare(folder.path(), &store, number);
         contribute(folder.path(), &store, number);
         let pull = ["pull", "--home", &server, "--store", &store, "--round", number, "--out", &path("mean")];
-        let asked = cipherfold(&[&pull[..], &["--patience", "0.05", "--quiet"]].concat()).status().unwrap();
+        let asked = cipherfold(&[&pull[..], &["--timeout", "0.05", "--quiet"]].concat()).status().unwrap();
         assert_eq!(asked.code(), Some(75));
     }
     fs::write(session.join("0/asked"), b"anything").unwrap();
@@ -477,7 +477,7 @@ fn a_key_holder_that_watches_continues_after_a_refusal() {
     let watch = ["decrypt", "--home", &holder, "--store", &store, "--watch", "--poll", "0.05"];
     let mut watching = cipherfold(&watch).stderr(std::process::Stdio::piped()).spawn().unwrap();
     let pull = ["pull", "--home", &server, "--store", &store, "--round", "2", "--out", &path("mean")];
-    json(&[&pull[..], &["--patience", "60"]].concat());
+    json(&[&pull[..], &["--timeout", "60"]].concat());
     assert_is_mean(&read_mean(&folder.path().join("mean")), &[0, 1]);
     assert_eq!(watching.try_wait().unwrap(), None, "it goes on");
     watching.kill().unwrap();
@@ -515,8 +515,8 @@ fn a_key_holder_through_the_board() {
     declare(folder.path(), &store, "0");
     contribute(folder.path(), &store, "0");
     thread::scope(|scope| {
-        scope.spawn(|| json(&["decrypt", "--home", &holder, "--store", &store, "--patience", "60"]));
-        json(&["pull", "--home", &server, "--store", &store, "--out", &path("mean"), "--patience", "60"]);
+        scope.spawn(|| json(&["decrypt", "--home", &holder, "--store", &store, "--timeout", "60"]));
+        json(&["pull", "--home", &server, "--store", &store, "--out", &path("mean"), "--timeout", "60"]);
     });
     assert_is_mean(&read_mean(&folder.path().join("mean")), &[0, 1]);
 
@@ -615,15 +615,14 @@ fn a_party_that_is_killed_at_any_point_continues() {
         let decrypt = [&["decrypt", "--home", &holder], &at[..]].concat();
         // The session was declared by a process that was killed before it announced the key
         // holder's key.
-        let early =
-            cipherfold(&[&decrypt[..], &["--quiet", "--patience", "0.05"]].concat()).status().unwrap();
+        let early = cipherfold(&[&decrypt[..], &["--quiet", "--timeout", "0.05"]].concat()).status().unwrap();
         assert_eq!(early.code(), Some(75), "nobody has asked");
         let out = path("mean");
         let pull = [&["pull", "--home", &server, "--out", &out], &at[..]].concat();
         let point = asking[round % asking.len()];
         let status = cipherfold(&pull).arg("--quiet").env("CIPHERFOLD_KILL_AT", point).status().unwrap();
         assert_eq!(status.signal(), Some(SIGKILL), "{point}");
-        let waiting = cipherfold(&[&pull[..], &["--quiet", "--patience", "0.05"]].concat()).status().unwrap();
+        let waiting = cipherfold(&[&pull[..], &["--quiet", "--timeout", "0.05"]].concat()).status().unwrap();
         assert_eq!(waiting.code(), Some(75), "asked again after {point}");
         killed_at(answering[round % answering.len()], &decrypt);
         killed_at(taking[round], &pull);

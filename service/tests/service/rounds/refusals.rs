@@ -12,7 +12,7 @@ use cipherfold_service::{
     round::{Declaration, OpenRound, join, split, unix_time},
 };
 
-use crate::support::{World, assert_is_mean, patience, read_mean, stranger, submission, write_update};
+use crate::support::{World, assert_is_mean, read_mean, stranger, submission, timeout, write_update};
 
 /// A client commits to these objects.
 fn commit(world: &World, round: &OpenRound, client: u32, signer: &Identity, change: impl Fn(&mut Commit)) {
@@ -63,7 +63,7 @@ fn refused(bad: impl Fn(&World, &OpenRound)) -> RefusalReason {
     let out = world.path("mean.safetensors");
     world.pull(&round, &out).unwrap();
     assert_is_mean(&read_mean(&out), &[0, 2]);
-    let told = roles::wait_for_end(&world.clients[1], &round, patience()).unwrap_err();
+    let told = roles::wait_for_end(&world.clients[1], &round, timeout()).unwrap_err();
     assert_eq!(told, Error::Refused { round: 0, reason: refusal.reason });
     refusal.reason
 }

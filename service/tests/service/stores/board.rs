@@ -22,9 +22,9 @@ use cipherfold_service::{
 use rustls::{ClientConnection, StreamOwned};
 
 use crate::support::{
-    World, aggregation, assert_is_mean, patience, read_mean,
+    World, aggregation, assert_is_mean, read_mean,
     running_board::{Running, answer},
-    stranger, submission,
+    stranger, submission, timeout,
 };
 
 fn put(name: &str, length: usize) -> String {
@@ -58,7 +58,7 @@ fn a_round_through_the_board() {
                 let home = &world.clients[client as usize];
                 let round = at(&board.store(home), world, round);
                 roles::submit(home, &round, submission(&world.update(client)), &Silent).unwrap();
-                roles::wait_for_end(home, &round, patience()).unwrap();
+                roles::wait_for_end(home, &round, timeout()).unwrap();
             });
         }
         let out = world.path("mean.safetensors");

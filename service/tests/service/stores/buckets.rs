@@ -103,7 +103,7 @@ fn a_round_over_a_bucket() {
             let (home, update) = (path(&format!("client-{client}")), path(&format!("update-{client}")));
             let run = &run;
             scope.spawn(move || {
-                let submitted = run(&["submit", "--home", &home, &update, "--wait", "--patience", "60"]);
+                let submitted = run(&["submit", "--home", &home, &update, "--wait", "--timeout", "60"]);
                 assert_eq!(submitted["counted"], true);
             });
         }
