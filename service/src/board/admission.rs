@@ -11,8 +11,8 @@ use super::{refusal::Refusal, space::Room};
 use crate::{
     digest::Sha256,
     objects::{
-        self, Answered, Asked, Body, Checked, Commit, Done, End, Folded, Key, Open, Removed, RoundKey,
-        Session, Signed, Taken,
+        self, Answered, Asked, Body, Checked, Commit, Done, End, Folded, Key, Open, Removed, RoundKey, Saved,
+        Session, Signed,
     },
     parties::Consortium,
     round::{OpenRound, OpenSession, key_holding},
@@ -80,7 +80,7 @@ impl Admission {
     }
 
     /// Refuses a removal. Only the server removes objects, and only those that carry numbers
-    /// (contributions, sums, masked sums, answers). The round must be taken or aborted, and the
+    /// (contributions, sums, masked sums, answers). The round must be saved or aborted, and the
     /// server must have signed the note of their removal.
     pub(super) fn check_removal(&self, party: Party, key: &Key) -> Result<(), Refusal> {
         let remover = Party::Server;
@@ -158,7 +158,7 @@ impl Admission {
             }
             RoundKey::End => self.end_limit(round),
             RoundKey::Done | RoundKey::Folded(_) | RoundKey::Asked | RoundKey::Answered => of_shards(round),
-            RoundKey::Open | RoundKey::Checked(..) | RoundKey::Taken | RoundKey::Removed => SMALL,
+            RoundKey::Open | RoundKey::Checked(..) | RoundKey::Saved | RoundKey::Removed => SMALL,
         })
     }
 
@@ -181,7 +181,7 @@ impl Admission {
                 RoundKey::Done => self.signed::<Done>(key, bytes).map(drop),
                 RoundKey::Asked => self.signed::<Asked>(key, bytes).map(drop),
                 RoundKey::Answered => self.signed::<Answered>(key, bytes).map(drop),
-                RoundKey::Taken => self.signed::<Taken>(key, bytes).map(drop),
+                RoundKey::Saved => self.signed::<Saved>(key, bytes).map(drop),
                 RoundKey::Removed => {
                     let note = self.signed::<Removed>(key, bytes)?;
                     check_note(&self.round(*session, *number)?, &note)
@@ -232,14 +232,14 @@ fn kept<K: Ord + Copy, V: Clone>(
     Ok(found)
 }
 
-/// Refuses a note of removal for a round that is neither taken nor aborted.
+/// Refuses a note of removal for a round that is neither saved nor aborted.
 fn check_note(round: &OpenRound, note: &Signed<Removed>) -> Result<(), Refusal> {
     match round.last_digest()? {
         Some(last) if last == note.body().last => Ok(()),
         Some(_) => {
             Err(Refusal::Object("the last object in the note is not the last object of the round".to_owned()))
         }
-        None => Err(Refusal::Object("the round is neither taken nor aborted".to_owned())),
+        None => Err(Refusal::Object("the round is neither saved nor aborted".to_owned())),
     }
 }
 

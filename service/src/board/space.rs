@@ -18,7 +18,7 @@ use crate::{
 pub(super) enum Room {
     /// It must leave this number of bytes free for the objects that end its round.
     Leaving(u64),
-    /// It ends a round: sums, receipts, notes. It is always taken, so that a full store stops no
+    /// It ends a round: sums, receipts, notes. It is always accepted, so that a full store stops no
     /// round and can be emptied.
     Always,
 }

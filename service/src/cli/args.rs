@@ -154,7 +154,7 @@ pub(crate) enum Session {
 pub(crate) enum Round {
     /// Server: declare a round that averages the tensors of a model
     Open(OpenArgs),
-    /// Server: remove contributions and sums of a round that was taken or aborted. Signed objects
+    /// Server: remove contributions and sums of a round that was saved or aborted. Signed objects
     /// stay
     Remove {
         #[command(flatten)]

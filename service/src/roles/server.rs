@@ -23,7 +23,7 @@ use crate::{
     digest::Sha256,
     error::{Error, Result},
     file_error::FileError,
-    objects::{Done, Key, Outcome, RoundKey, Signed, Taken, sign},
+    objects::{Done, Key, Outcome, RoundKey, Saved, Signed, sign},
     parties::Home,
     progress::Progress,
     round::{Declaration, OpenRound, OpenSession, declare, template},
@@ -115,8 +115,8 @@ pub fn pull(
     faults::point("server-opened");
     file.finish()?;
     faults::point("server-written");
-    take(home, round, &done, out)?;
-    faults::point("server-taken");
+    save(home, round, &done, out)?;
+    faults::point("server-saved");
     let total_weight = totals.total_weights.first().copied().unwrap_or(0);
     Ok(Pulled { participants: totals.participants, total_weight, values: round.spec().costs().values })
 }
@@ -158,13 +158,13 @@ fn open(
 
 /// Writes the receipt. The digest is keyed with a secret, because a result of few numbers could be
 /// guessed.
-fn take(home: &Home, round: &OpenRound, done: &Signed<Done>, out: &Path) -> Result<()> {
+fn save(home: &Home, round: &OpenRound, done: &Signed<Done>, out: &Path) -> Result<()> {
     let written = File::open(out).and_then(Sha256::of_reader).map_err(FileError::at(out))?;
     let secret = home.identity().expose_bytes();
     let parts: [&[u8]; 3] = [&*secret, &done.digest().to_bytes(), &written.to_bytes()];
     let result = Sha256::for_purpose("cipherfold service result", &parts);
-    let key = round.key(RoundKey::Taken);
-    let taken = Taken { done: done.digest(), result };
-    round.store().put(&key, sign(home.identity(), &key, &taken))?;
+    let key = round.key(RoundKey::Saved);
+    let saved = Saved { done: done.digest(), result };
+    round.store().put(&key, sign(home.identity(), &key, &saved))?;
     Ok(())
 }

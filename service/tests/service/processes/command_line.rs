@@ -57,7 +57,7 @@ fn two_hospitals_by_hand() {
     assert_eq!(ended["participants"], serde_json::json!([0, 1]));
 
     let status = json(&["status", "--home", &path("client-0"), "--store", &store]);
-    assert_eq!((&status["rounds"][0]["state"], &status["key_bits"]), (&"taken".into(), &2048.into()));
+    assert_eq!((&status["rounds"][0]["state"], &status["key_bits"]), (&"saved".into(), &2048.into()));
     let audit = json(&["audit", "--home", &path("aggregator"), "--store", &store]);
     assert_eq!((&audit["findings"], &audit["recomputed"]), (&serde_json::json!([]), &1.into()));
 

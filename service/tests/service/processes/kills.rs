@@ -22,7 +22,7 @@ const AGGREGATOR: [&str; 7] = [
     "aggregator-done",
 ];
 const SERVER: [&str; 5] =
-    ["server-shard:1", "server-shard:2", "server-opened", "server-written", "server-taken"];
+    ["server-shard:1", "server-shard:2", "server-opened", "server-written", "server-saved"];
 
 /// A small generator, so that a failing seed can be run again.
 struct Seeded(u64);

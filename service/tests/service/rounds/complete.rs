@@ -56,7 +56,7 @@ fn every_step_can_be_repeated() {
     assert_eq!(world.pull(&round, &again).unwrap(), pulled);
     assert_eq!(fs::read(&out).unwrap(), fs::read(&again).unwrap());
     assert_eq!(world.store.list("").unwrap(), objects);
-    assert_eq!(round.state().unwrap(), State::Taken);
+    assert_eq!(round.state().unwrap(), State::Saved);
     assert_is_mean(&read_mean(&out), &[0, 1]);
 
     // The next round of the same session.

@@ -93,7 +93,7 @@ fn every_step_can_be_repeated() {
 
     let (out, again) = (world.path("mean.safetensors"), world.path("again.safetensors"));
     let pulled = world.pull(&round, &out).unwrap();
-    assert_eq!(round.state().unwrap(), State::Taken);
+    assert_eq!(round.state().unwrap(), State::Saved);
     assert_is_mean(&read_mean(&out), &[0, 1]);
     assert_eq!(world.store.list("").unwrap().len(), objects.len() + 1, "only the receipt is new");
     assert_eq!(world.pull(&round, &again).unwrap(), pulled);
@@ -106,7 +106,7 @@ fn every_step_can_be_repeated() {
     };
     let before = all();
     let sealed = (0..3).flat_map(|shard| [RoundKey::Masked(shard), RoundKey::Answer(shard)]);
-    for key in sealed.chain([RoundKey::Asked, RoundKey::Answered, RoundKey::Taken]) {
+    for key in sealed.chain([RoundKey::Asked, RoundKey::Answered, RoundKey::Saved]) {
         fs::remove_file(path(&world, &round, key)).unwrap();
     }
     assert_eq!(world.pull(&round, &again).unwrap(), pulled);
@@ -357,7 +357,7 @@ fn an_audit_finds_every_changed_and_every_missing_object() {
         fs::remove_file(&path).unwrap();
         let report = audited(&world, &round, None);
         // Nothing shows that the last object of a round existed.
-        assert_eq!(named(&report).contains(&**name), !name.ends_with("/taken"), "{name}: {report:?}");
+        assert_eq!(named(&report).contains(&**name), !name.ends_with("/saved"), "{name}: {report:?}");
         fs::write(&path, good).unwrap();
     }
     for name in ["masked/3", "masked/x", "answer/3", "asked/0"] {
@@ -432,7 +432,7 @@ fn a_key_holder_by_hand() {
     let status = json(&["status", "--home", &path("client-0"), "--store", &store]);
     assert_eq!(
         (&status["rounds"][1]["state"], &status["key_owner"]),
-        (&"taken".into(), &"key-holder".into())
+        (&"saved".into(), &"key-holder".into())
     );
     let audit = json(&["audit", "--home", &path("aggregator"), "--store", &store]);
     assert_eq!((&audit["findings"], &audit["recomputed"]), (&serde_json::json!([]), &2.into()));
@@ -606,8 +606,8 @@ fn a_party_that_is_killed_at_any_point_continues() {
     let asking = ["server-masked:1", "server-masked:3", "server-asked"];
     let answering =
         ["key-holder-recorded", "key-holder-answer:1", "key-holder-answer:3", "key-holder-answered"];
-    let taking = ["server-shard:1", "server-shard:2", "server-opened", "server-written", "server-taken"];
-    for round in 0..taking.len() {
+    let saving = ["server-shard:1", "server-shard:2", "server-opened", "server-written", "server-saved"];
+    for round in 0..saving.len() {
         let number = round.to_string();
         declare(folder.path(), &store, &number);
         contribute(folder.path(), &store, &number);
@@ -625,9 +625,9 @@ fn a_party_that_is_killed_at_any_point_continues() {
         let waiting = cipherfold(&[&pull[..], &["--quiet", "--timeout", "0.05"]].concat()).status().unwrap();
         assert_eq!(waiting.code(), Some(75), "asked again after {point}");
         killed_at(answering[round % answering.len()], &decrypt);
-        killed_at(taking[round], &pull);
+        killed_at(saving[round], &pull);
         assert_is_mean(&read_mean(&folder.path().join("mean")), &[0, 1]);
     }
     let audit = json(&["audit", "--home", &path("aggregator"), "--store", &store]);
-    assert_eq!((&audit["findings"], &audit["recomputed"]), (&serde_json::json!([]), &taking.len().into()));
+    assert_eq!((&audit["findings"], &audit["recomputed"]), (&serde_json::json!([]), &saving.len().into()));
 }
