@@ -7,7 +7,7 @@ use std::{
 
 use cipherfold::federated::{KeyHolding, Party, SessionId, channel::Announcement};
 
-use super::{refusal::Refusal, space::Room};
+use super::{refusal::Refusal, space::SpaceRule};
 use crate::{
     digest::Sha256,
     objects::{
@@ -37,7 +37,7 @@ const SMALL: u64 = 1 << 16;
 const DECLARATION: u64 = 16 << 20;
 
 /// Maximum number of sessions, and of rounds, that are kept in memory.
-const KEPT: usize = 64;
+const MAX_CACHED: usize = 64;
 
 impl Admission {
     pub(super) fn new(store: Store, consortium: Consortium, attempts: u32) -> Self {
@@ -51,32 +51,32 @@ impl Admission {
         }
     }
 
-    /// Refuses a write before its body is read. The room that it asks for.
-    pub(super) fn check(&self, party: Party, key: &Key, bytes: u64) -> Result<Room, Refusal> {
+    /// Refuses a write before its body is read. Returns the rule for its space in the store.
+    pub(super) fn check(&self, party: Party, key: &Key, bytes: u64) -> Result<SpaceRule, Refusal> {
         let writer = key.writer(key_holding(&self.consortium));
         if writer != party {
             return Err(Refusal::Writer { writer });
         }
-        let (limit, room) = match key {
-            Key::Session(_) => (SMALL, Room::Leaving(0)),
+        let (limit, rule) = match key {
+            Key::Session(_) => (SMALL, SpaceRule::Reserve(0)),
             Key::Announcement(session, _) => {
                 self.session(*session)?;
-                (Announcement::ENCODED_LEN as u64, Room::Leaving(0))
+                (Announcement::ENCODED_LEN as u64, SpaceRule::Reserve(0))
             }
             Key::Round(session, _, RoundKey::Open) => {
                 self.session(*session)?;
-                (DECLARATION, Room::Leaving(0))
+                (DECLARATION, SpaceRule::Reserve(0))
             }
             Key::Round(session, number, of_round) => {
                 let round = self.round(*session, *number)?;
-                let room = match of_round {
-                    RoundKey::Part { .. } | RoundKey::Commit(_) => Room::Leaving(self.closing(&round)),
-                    _ => Room::Always,
+                let rule = match of_round {
+                    RoundKey::Part { .. } | RoundKey::Commit(_) => SpaceRule::Reserve(self.closing(&round)),
+                    _ => SpaceRule::Exempt,
                 };
-                (self.limit(&round, of_round)?, room)
+                (self.limit(&round, of_round)?, rule)
             }
         };
-        if bytes > limit { Err(Refusal::TooLong { limit, found: bytes }) } else { Ok(room) }
+        if bytes > limit { Err(Refusal::TooLong { limit, found: bytes }) } else { Ok(rule) }
     }
 
     /// Refuses a removal. Only the server removes objects, and only those that carry numbers
@@ -95,7 +95,7 @@ impl Admission {
             let note = self.round(session, number)?.removed()?;
             note.map(|note| note.digest()).ok_or(Refusal::Kept)
         };
-        kept(&self.removed, (session, number), noted).map(drop)
+        cached(&self.removed, (session, number), noted).map(drop)
     }
 
     /// Maximum bytes of the objects that end a round.
@@ -205,16 +205,18 @@ impl Admission {
     }
 
     fn session(&self, session: SessionId) -> Result<OpenSession, Refusal> {
-        kept(&self.sessions, session, || Ok(OpenSession::find(&self.store, &self.consortium, Some(session))?))
+        cached(&self.sessions, session, || {
+            Ok(OpenSession::find(&self.store, &self.consortium, Some(session))?)
+        })
     }
 
     fn round(&self, session: SessionId, number: u64) -> Result<OpenRound, Refusal> {
-        kept(&self.rounds, (session, number), || Ok(self.session(session)?.round(Some(number))?))
+        cached(&self.rounds, (session, number), || Ok(self.session(session)?.round(Some(number))?))
     }
 }
 
 /// A declared session or round. It never changes, so it is read once.
-fn kept<K: Ord + Copy, V: Clone>(
+fn cached<K: Ord + Copy, V: Clone>(
     known: &Mutex<BTreeMap<K, V>>,
     name: K,
     read: impl FnOnce() -> Result<V, Refusal>,
@@ -225,7 +227,7 @@ fn kept<K: Ord + Copy, V: Clone>(
     }
     let found = read()?;
     let mut known = known();
-    while known.len() >= KEPT {
+    while known.len() >= MAX_CACHED {
         known.pop_first();
     }
     known.insert(name, found.clone());

@@ -224,7 +224,7 @@ fn count_all(
 /// Writes the end of a round. If another process of the aggregator was first, its end counts.
 fn close(home: &Home, round: &OpenRound, Tally { counted, refused }: &Tally) -> Result<Signed<End>> {
     let minimum = round.spec().parameters().min_clients;
-    let found = u32::try_from(counted.len()).expect("no more than have room");
+    let found = u32::try_from(counted.len()).expect("there are at most `max_clients`");
     let outcome = if found < minimum {
         Outcome::Aborted(AbortReason::TooFewClients { minimum, found })
     } else {
