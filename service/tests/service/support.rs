@@ -266,6 +266,6 @@ pub(crate) fn assert_is_mean(found: &[Vec<f32>; 2], clients: &[u32]) {
 }
 
 /// An identity that the consortium does not know.
-pub(crate) fn stranger() -> Identity {
+pub(crate) fn outsider() -> Identity {
     Identity::from_bytes(&[99; 32])
 }

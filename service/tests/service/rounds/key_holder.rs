@@ -16,7 +16,7 @@ use cipherfold_service::{
 use crate::support::{
     World, assert_is_mean, audited,
     commands::{cipherfold, json, pull, set_up_with},
-    named, read_mean, stranger, timeout, write_updates,
+    named, outsider, read_mean, timeout, write_updates,
 };
 
 /// A round whose sums are there.
@@ -142,7 +142,7 @@ fn a_sum_that_the_aggregator_has_not_signed_is_not_decrypted() {
     let end = round.end().unwrap().unwrap();
     let body = round.done(&end).unwrap().unwrap().body().clone();
     let key = round.key(RoundKey::Done);
-    fs::write(path(&world, &round, RoundKey::Done), sign(&stranger(), &key, &body)).unwrap();
+    fs::write(path(&world, &round, RoundKey::Done), sign(&outsider(), &key, &body)).unwrap();
     let signature = objects::Error::Signature { key, signer: Party::Aggregator };
     assert_eq!(refusal(world.decrypt(&round).unwrap_err()), signature);
     // Signed by the aggregator, for another end.
@@ -159,7 +159,7 @@ fn a_request_that_the_server_has_not_signed_is_not_answered() {
     let done = round.done(&end).unwrap().unwrap();
     let body = round.asked(&done).unwrap().unwrap().body().clone();
     let key = round.key(RoundKey::Asked);
-    fs::write(path(&world, &round, RoundKey::Asked), sign(&stranger(), &key, &body)).unwrap();
+    fs::write(path(&world, &round, RoundKey::Asked), sign(&outsider(), &key, &body)).unwrap();
     let signature = objects::Error::Signature { key, signer: Party::Server };
     assert_eq!(refusal(world.decrypt(&round).unwrap_err()), signature);
     let short = Asked { masked: body.masked[1..].to_vec(), ..body };

@@ -12,7 +12,7 @@ use cipherfold_service::{
     round::{Declaration, OpenRound, join, split, unix_time},
 };
 
-use crate::support::{World, assert_is_mean, read_mean, stranger, submission, timeout, write_update};
+use crate::support::{World, assert_is_mean, outsider, read_mean, submission, timeout, write_update};
 
 /// A client commits to these objects.
 fn commit(world: &World, round: &OpenRound, client: u32, signer: &Identity, change: impl Fn(&mut Commit)) {
@@ -71,7 +71,7 @@ fn refused(bad: impl Fn(&World, &OpenRound)) -> RefusalReason {
 #[test]
 fn a_commit_that_is_not_the_clients_is_refused() {
     let own = |world: &World| Identity::from_bytes(&world.clients[1].identity().expose_bytes());
-    let reason = refused(|world, round| commit(world, round, 1, &stranger(), |_| ()));
+    let reason = refused(|world, round| commit(world, round, 1, &outsider(), |_| ()));
     assert_eq!(reason, RefusalReason::Commit);
     let reason =
         refused(|world, round| commit(world, round, 1, &own(world), |commit| commit.open = Sha256::of(b"")));

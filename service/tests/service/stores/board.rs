@@ -22,9 +22,9 @@ use cipherfold_service::{
 use rustls::{ClientConnection, StreamOwned};
 
 use crate::support::{
-    World, aggregation, assert_is_mean, read_mean,
+    World, aggregation, assert_is_mean, outsider, read_mean,
     running_board::{Running, answer},
-    stranger, submission, timeout,
+    submission, timeout,
 };
 
 fn put(name: &str, length: usize) -> String {
@@ -119,7 +119,7 @@ fn every_bad_request_has_its_own_error() {
         (RoundKey::Commit(0), vec![0; 100], "100 bytes are not a control object"),
         (
             RoundKey::Commit(0),
-            signed_commit(&round, &stranger()),
+            signed_commit(&round, &outsider()),
             "is not signed by the identity of client-0",
         ),
     ];
