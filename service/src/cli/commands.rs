@@ -353,7 +353,7 @@ fn show_status(at: &At, output: &Output) -> Result<()> {
 }
 
 fn show_plan(args: &args::Plan, output: &Output) -> Result<()> {
-    let idea = inspect::Idea {
+    let round = inspect::PlannedRound {
         clients: args.clients,
         values: args.values,
         bits: args.bits,
@@ -366,7 +366,7 @@ fn show_plan(args: &args::Plan, output: &Output) -> Result<()> {
         additions: rates[1],
         decryptions: rates[2],
     });
-    let found = inspect::plan(idea, rates, args.network.map(|gbits| gbits * 1e9))?;
+    let found = inspect::plan(round, rates, args.network.map(|gbits| gbits * 1e9))?;
     let mut text = format!(
         "{} an update, {} values in each\n{} an update, {:.2} bytes a value, in {} of about 4 MiB\n{} a round, {} additions\n\
          error of the mean at most {:.1e} for values from -1 to 1",
