@@ -158,7 +158,7 @@ fn through_the_service(args: &Args, folder: &Path) -> Result<Vec<f64>, Failure> 
         roles::open_round(&server, &session, &declaration, &UpdateFile::open(&file)?, BackendChoice::Auto)?;
     let timeout = Timeout::of(Duration::from_secs(3600));
     thread::scope(|scope| -> Result<(), Failure> {
-        let adding = scope.spawn(|| {
+        let aggregating = scope.spawn(|| {
             let pause = Duration::from_millis(500);
             let aggregation = Aggregation { backend: BackendChoice::Auto, pause, timeout, workers: None };
             roles::aggregate(&aggregator, &round, aggregation, &Silent)
@@ -169,7 +169,7 @@ fn through_the_service(args: &Args, folder: &Path) -> Result<Vec<f64>, Failure> 
                 eprintln!("{} of {} clients have committed", client + 1, args.clients);
             }
         }
-        let ended = adding.join().expect("the aggregator does not panic")?;
+        let ended = aggregating.join().expect("the aggregator does not panic")?;
         assert_eq!(ended.participants.len(), clients.len(), "{:?}", ended.refused);
         Ok(())
     })?;

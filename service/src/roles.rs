@@ -4,11 +4,11 @@
 //! continues.
 
 mod aggregator;
-mod ahead;
 mod client;
 mod envelope;
 mod faults;
 mod key_holder;
+mod prefetch;
 mod repeatable;
 mod retention;
 mod server;

@@ -87,7 +87,7 @@ impl Shared {
     }
 
     /// Wakes requests that wait for this kind of object.
-    fn tell(&self, key: &Key) {
+    fn notify(&self, key: &Key) {
         let waited_for = match key {
             Key::Round(_, _, of_round) if of_round.is_sealed() => return,
             Key::Round(_, _, RoundKey::Commit(_) | RoundKey::Checked(..) | RoundKey::Folded(_))
@@ -170,7 +170,7 @@ async fn write_checked(
     let written = written.await?;
     shared.metrics.received.get_or_create(&ByParty { party: label(party) }).inc_by(length);
     if written == Written::New {
-        shared.tell(&key);
+        shared.notify(&key);
     }
     Ok(written)
 }

@@ -161,7 +161,7 @@ fn play(
     let timeout = Timeout::of(Duration::from_secs(600));
     thread::scope(|scope| {
         let aggregation = Aggregation { backend, pause: Duration::from_millis(50), timeout, workers: None };
-        let adding = scope.spawn(move || roles::aggregate(aggregator, round, aggregation, progress));
+        let aggregating = scope.spawn(move || roles::aggregate(aggregator, round, aggregation, progress));
         let submitting: Vec<_> = clients
             .iter()
             .zip(updates)
@@ -188,7 +188,7 @@ fn play(
         for client in submitting {
             client.join().expect("clients do not panic")?;
         }
-        let ended = adding.join().expect("the aggregator does not panic")?;
+        let ended = aggregating.join().expect("the aggregator does not panic")?;
         progress.note(&format_args!("aggregator: the sum is over clients {:?}", ended.participants));
         Ok(())
     })

@@ -12,7 +12,7 @@ use cipherfold::{
     },
 };
 
-use super::{Timeout, ahead::fetch_ahead, announce, faults, repeatable::Repeatable};
+use super::{Timeout, announce, faults, prefetch::prefetch_shards, repeatable::Repeatable};
 use crate::{
     digest::Sha256,
     error::{Error, Result},
@@ -222,7 +222,7 @@ impl Decryption<'_> {
     fn run(&self, progress: &dyn Progress) -> Result<Vec<PartDigest>> {
         let round = self.round;
         let mut answers = Vec::new();
-        fetch_ahead(
+        prefetch_shards(
             0..round.shards(),
             |shard| self.fetch(shard),
             |shard, masked| {

@@ -18,7 +18,7 @@ use cipherfold::{
 use rand_core::UnwrapErr;
 
 use self::{result::ResultFile, sums::SumReader};
-use super::{Timeout, ahead::fetch_ahead, announce, faults};
+use super::{Timeout, announce, faults, prefetch::prefetch_shards};
 use crate::{
     digest::Sha256,
     error::{Error, Result},
@@ -137,7 +137,7 @@ fn open(
     // From one role to the other within this process.
     let relay = Arc::new(HpkeChannel::new());
     let mut server = StreamedServer::new(round.spec(), &owner, relay.clone())?;
-    fetch_ahead(
+    prefetch_shards(
         0..round.shards(),
         |shard| sums.fetch(shard),
         |shard, sealed| {

@@ -65,7 +65,7 @@ pub fn fold_shards(
                         label(Party::Client(client)),
                         counted.map_or_else(|reason| reason.to_string(), |_| "added".to_owned())
                     ));
-                    tell(home, round, index, client, counted)?;
+                    put_checked(home, round, index, client, counted)?;
                     faults::point("worker-checked");
                 }
             }
@@ -83,8 +83,9 @@ pub fn fold_shards(
     Ok(sums)
 }
 
-/// Signs the result for a client. The signature of an earlier process of this worker stays.
-fn tell(
+/// Signs and writes the result for a client. The signature of an earlier process of this worker
+/// stays.
+fn put_checked(
     home: &Home,
     round: &OpenRound,
     index: WorkerIndex,

@@ -34,9 +34,8 @@ use crate::{
     parties::Home,
     progress::Progress,
     roles::{
-        Timeout,
-        ahead::fetch_ahead,
-        faults,
+        Timeout, faults,
+        prefetch::prefetch_shards,
         repeatable::{Repeatable, generator},
     },
     round::{OpenRound, append, read_listed},
@@ -119,7 +118,7 @@ impl Request<'_> {
     ) -> Result<Signed<Asked>> {
         let round = self.sums.round();
         let mut masked = Vec::new();
-        fetch_ahead(
+        prefetch_shards(
             0..round.shards(),
             |shard| self.sums.fetch(shard),
             |shard, sealed| {
@@ -165,7 +164,7 @@ impl Request<'_> {
         let (relay, key_holder) = (relay(), Arc::new(own.channel(Party::KeyHolder, self.key_holder)));
         let mut server =
             StreamedServer::with_key_holder(round.spec(), self.sums.key(), relay.clone(), key_holder)?;
-        fetch_ahead(
+        prefetch_shards(
             0..round.shards(),
             |shard| Ok((self.sums.fetch(shard)?, fetch_answer(round, answered, shard)?)),
             |shard, (sealed, answer)| {
