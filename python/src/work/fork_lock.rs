@@ -24,8 +24,8 @@ thread_local! {
     static FORK_GUARD: RefCell<Option<MutexGuard<'static, ForkState>>> = const { RefCell::new(None) };
 }
 
-/// The permission to work, until it is dropped. A thread with a permit may take locks. A thread that
-/// waits for a permit must not hold any.
+/// The permission to work, until it is dropped. A thread with a permit may take locks. A thread
+/// that waits for a permit must not hold any.
 pub(super) struct WorkPermit(());
 
 /// Waits for running forks, and prevents further ones until the permit is dropped.

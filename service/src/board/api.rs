@@ -105,8 +105,8 @@ impl Shared {
         refusal.clone().into_response()
     }
 
-    /// Waits for memory for an object of this length, in the order of requests. A request that waits
-    /// too long is refused and must be retried.
+    /// Waits for memory for an object of this length, in the order of requests. A request that
+    /// waits too long is refused and must be retried.
     async fn reserve_memory(&self, bytes: u64) -> Result<OwnedSemaphorePermit, Refusal> {
         // An object that is larger than the whole memory takes all of it.
         let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).clamp(1, self.units);
