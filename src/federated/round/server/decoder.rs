@@ -13,7 +13,7 @@ use super::{
 };
 use crate::federated::{
     round::error::{Error, Result},
-    tensor::{self, DType, Encoding, MaxWeight, Structure, Tensor, column::Decode},
+    tensor::{self, DType, Encoding, MaxWeight, Structure, Tensor, erased::Decode},
 };
 
 /// The result of one secure sum.
