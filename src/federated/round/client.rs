@@ -12,9 +12,9 @@ use zeroize::Zeroizing;
 
 use super::{
     EncryptionKey, RoundSpec, SumSpec,
+    chunking::{Chunk, Place},
     confidential::check_confidential,
     keys::Packed,
-    plan::{Chunk, Place},
 };
 use crate::federated::{
     Party, PlacementKind,
@@ -181,7 +181,7 @@ impl<'a> EncodedUpdate<'a> {
     pub(in crate::federated) fn new(spec: &RoundSpec, updates: &[Update<'a>]) -> Result<Self> {
         let sums = spec.sums();
         check_structures(spec, updates.iter().map(|update| &update.structure))?;
-        let mut encoders = Vec::with_capacity(spec.plan().tensor_count());
+        let mut encoders = Vec::with_capacity(spec.chunking().tensor_count());
         let mut weights = Vec::with_capacity(sums.len());
         for (update, sum) in updates.iter().zip(sums) {
             for (tensor, (view, spec)) in update.tensors.iter().zip(sum.tensors().iter()).enumerate() {
@@ -197,7 +197,7 @@ impl<'a> EncodedUpdate<'a> {
 
     /// Number of its messages.
     pub fn messages(&self) -> u64 {
-        self.spec.plan().chunk_count() as u64
+        self.spec.chunking().chunk_count() as u64
     }
 
     /// The values of a chunk, encoded and weighted, one for each slot, and the number of clipped
@@ -243,15 +243,15 @@ pub(super) fn fill_slots(
     weights: &[Option<u32>],
     mut encode: impl FnMut(usize, usize, &mut [u64]) -> Result<usize, tensor::Error>,
 ) -> Result<(Zeroizing<Vec<u64>>, u64)> {
-    let plan = spec.plan();
+    let chunking = spec.chunking();
     let mut clipped = 0;
     let mut values = Zeroizing::new(vec![0; chunk.values()]);
-    for (range, place) in plan.places(chunk) {
+    for (range, place) in chunking.places(chunk) {
         let values = &mut values[range];
         match place {
             Place::Weight { .. } => values[0] = 1,
             Place::Tensor { index, from } => {
-                let (_, tensor) = plan.place_of(index);
+                let (_, tensor) = chunking.place_of(index);
                 let encoded = encode(index, from, values).map_err(|error| error.of_tensor(tensor));
                 clipped += encoded? as u64;
             }

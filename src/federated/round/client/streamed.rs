@@ -11,8 +11,8 @@ use crate::federated::tensor;
 use crate::federated::{
     round::{
         RoundSpec,
+        chunking::Place,
         error::{Error, Result},
-        plan::Place,
     },
     tensor::{DType, Encoding, Structure, TensorType, TensorView, codec::at, erased::Encode},
 };
@@ -133,7 +133,7 @@ impl StreamedUpdate {
 
     /// Number of its messages.
     pub fn messages(&self) -> u64 {
-        self.spec.plan().chunk_count() as u64
+        self.spec.chunking().chunk_count() as u64
     }
 
     /// The parts of tensors in the message with this number, in order. A message may carry only a
@@ -143,15 +143,15 @@ impl StreamedUpdate {
     ///
     /// [`Error::MessageNumber`].
     pub fn pieces(&self, number: u64) -> Result<Vec<Piece>> {
-        let (plan, chunk) = (self.spec.plan(), self.spec.chunk(number)?);
+        let (chunking, chunk) = (self.spec.chunking(), self.spec.chunk(number)?);
         let piece = |(range, place): (Range<usize>, Place)| match place {
             Place::Weight { .. } => None,
             Place::Tensor { index, from } => {
-                let (sum, tensor) = plan.place_of(index);
+                let (sum, tensor) = chunking.place_of(index);
                 Some(Piece { sum, tensor, elements: from..from + range.len() })
             }
         };
-        Ok(plan.places(&chunk).into_iter().filter_map(piece).collect())
+        Ok(chunking.places(&chunk).into_iter().filter_map(piece).collect())
     }
 
     /// Checks that these elements can be encoded: one tensor of any shape for each
@@ -177,7 +177,7 @@ impl StreamedUpdate {
             return Err(Error::PieceCount { expected: places.len(), found: pieces.len() });
         }
         let encoder = |(piece, (place, view)): (usize, (&Piece, &TensorView<'a>))| {
-            let sum = &self.spec.plan().sums()[place.sum];
+            let sum = &self.spec.chunking().sums()[place.sum];
             let (dtype, encoding) = &self.tensors[sum.tensors.start + place.tensor];
             let (expected, found) = (place.elements.len(), view.len());
             if view.dtype() != *dtype || found != expected {
