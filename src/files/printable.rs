@@ -86,8 +86,8 @@ mod tests {
 
     #[test]
     fn no_output_controls_the_terminal() {
-        let nasty = "a\u{1b}]0;title\u{7}\r\n\u{9b}31m\u{202e}cba\u{2066}\u{200b}\u{2028}\u{7f}\u{0}\\";
-        let shown = Printable::name(nasty).to_string();
+        let unprintable = "a\u{1b}]0;title\u{7}\r\n\u{9b}31m\u{202e}cba\u{2066}\u{200b}\u{2028}\u{7f}\u{0}\\";
+        let shown = Printable::name(unprintable).to_string();
         assert!(shown.is_ascii() && !shown.contains(|c: char| c.is_control()), "{shown}");
         assert!(shown.ends_with("\\u{7f}\\0\\\\"), "{shown}");
     }

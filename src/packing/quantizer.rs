@@ -240,17 +240,17 @@ impl Quantizer {
     ) -> Result<usize> {
         assert_eq!(values.len(), out.len(), "values and their encodings");
         let first = position(self.first_steps());
-        let mut tally = Tally::between(self.bounds_as::<F>());
+        let mut checked = RangeCheck::between(self.bounds_as::<F>());
         match self.rounding {
             Rounding::Nearest => {
                 for (&value, out) in values.iter().zip(out.iter_mut()) {
-                    let steps = self.clipped_steps(value.to_f64(), &mut tally);
+                    let steps = self.clipped_steps(value.to_f64(), &mut checked);
                     *out = position(steps).wrapping_sub(first);
                 }
             }
             Rounding::Stochastic => {
                 for (&value, out) in values.iter().zip(out.iter_mut()) {
-                    let steps = self.clipped_steps(value.to_f64(), &mut tally);
+                    let steps = self.clipped_steps(value.to_f64(), &mut checked);
                     // floor(steps + uniform), relative to the nearest grid point: the sum itself
                     // would lose low bits, while the distance to the nearest point is exact.
                     let from_nearest = steps - nearest(steps);
@@ -262,8 +262,8 @@ impl Quantizer {
                 }
             }
         }
-        if !tally.not_finite {
-            return Ok(tally.clipped);
+        if !checked.not_finite {
+            return Ok(checked.clipped);
         }
         out.fill(0);
         let index = values.iter().position(|value| !value.to_f64().is_finite());
@@ -330,8 +330,8 @@ impl Quantizer {
 
     /// `x` in steps, within the grid, and counted.
     #[inline]
-    fn clipped_steps(&self, x: f64, tally: &mut Tally) -> f64 {
-        tally.count(x);
+    fn clipped_steps(&self, x: f64, checked: &mut RangeCheck) -> f64 {
+        checked.count(x);
         self.in_steps(x)
     }
 
@@ -350,14 +350,14 @@ impl Quantizer {
 }
 
 /// Facts about the values, collected in one pass.
-struct Tally {
+struct RangeCheck {
     lower: f64,
     upper: f64,
     clipped: usize,
     not_finite: bool,
 }
 
-impl Tally {
+impl RangeCheck {
     /// Counts values outside these bounds.
     fn between((lower, upper): (f64, f64)) -> Self {
         Self { lower, upper, clipped: 0, not_finite: false }
