@@ -4,7 +4,7 @@ use core::fmt::{self, Write};
 use std::{ffi::OsStr, path::Path};
 
 /// Maximum number of characters shown of a name. A tensor's name in a file may have megabytes.
-const SHOWN: usize = 200;
+const MAX_SHOWN: usize = 200;
 
 /// Shows text from an untrusted source. Escapes all characters that a terminal would not print
 /// literally.
@@ -29,7 +29,7 @@ pub struct Printable<'a> {
 impl<'a> Printable<'a> {
     /// A name or a message: its first 200 characters, and the number of omitted characters.
     pub fn name(text: &'a str) -> Self {
-        Self { text: OsStr::new(text), limit: SHOWN }
+        Self { text: OsStr::new(text), limit: MAX_SHOWN }
     }
 
     /// A path, in full.

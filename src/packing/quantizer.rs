@@ -119,7 +119,7 @@ impl Quantizer {
         }
         let (a, b) = (lower * steps_per_unit, upper * steps_per_unit);
         let farthest = a.abs().max(b.abs());
-        if farthest > FARTHEST {
+        if farthest > MAX_DISTANCE {
             return Err(Error::QuantizerTooFine { lower, upper, bits });
         }
         let tolerance = farthest * TWO_POW_MINUS_50;
@@ -411,7 +411,7 @@ fn to_integer(x: f64) -> i64 {
 
 /// The maximum distance of a grid point from zero, in steps. At this distance f64 still resolves a
 /// sixteenth of a step.
-const FARTHEST: f64 = to_float(1 << 48);
+const MAX_DISTANCE: f64 = to_float(1 << 48);
 
 /// 2^958. A grid point lies at most one step of at most 2^958 beyond a bound, so that a sum of a
 /// total weight below 2^64 is below 2^1023.

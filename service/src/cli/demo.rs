@@ -44,7 +44,7 @@ pub(crate) struct Setting {
 
 /// The result of a demonstration.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct Shown {
+pub(crate) struct DemoResult {
     /// Number of values of the mean.
     pub(crate) values: u64,
     /// Number of clients in it.
@@ -61,7 +61,7 @@ pub(crate) struct Shown {
 ///
 /// Those of the roles; [`Error::Setting`] if the mean differs by more than the grid allows, or the
 /// audit finds faults.
-pub(crate) fn run(setting: &Setting, progress: &dyn Progress) -> Result<Shown> {
+pub(crate) fn run(setting: &Setting, progress: &dyn Progress) -> Result<DemoResult> {
     let temporary = tempfile::tempdir().map_err(FileError::at(Path::new("a temporary directory")))?;
     let directory = setting.directory.as_deref().unwrap_or(temporary.path());
     let store = match &setting.directory {
@@ -243,7 +243,7 @@ fn write_update(path: &Path, values: u64) -> Result<()> {
     Ok(())
 }
 
-fn compare(round: &OpenRound, updates: &[PathBuf], out: &Path, clients: usize) -> Result<Shown> {
+fn compare(round: &OpenRound, updates: &[PathBuf], out: &Path, clients: usize) -> Result<DemoResult> {
     let error_bound =
         round.spec().error_bounds().iter().flat_map(|bounds| bounds.iter().copied()).fold(0.0, f64::max);
     let mean = UpdateFile::open(out)?;
@@ -269,7 +269,7 @@ fn compare(round: &OpenRound, updates: &[PathBuf], out: &Path, clients: usize) -
         let reason = format!("{largest_error:e} off, the grid allows {allowed:e}");
         return Err(Error::Setting { setting: "mean", reason });
     }
-    Ok(Shown { values: round.spec().costs().values, clients, largest_error, error_bound: allowed })
+    Ok(DemoResult { values: round.spec().costs().values, clients, largest_error, error_bound: allowed })
 }
 
 const CLIP: f64 = 1.0;
