@@ -22,8 +22,8 @@ use cipherfold::{
 };
 use ndarray::Array1;
 
-const FEW: u64 = 5;
-const MANY: u64 = 30;
+const FEW_CLIENTS: u64 = 5;
+const MANY_CLIENTS: u64 = 30;
 const MIB: u64 = 1 << 20;
 
 /// Settings of this test: bits of the key, values of an update.
@@ -100,14 +100,14 @@ fn check<S: KeySize>() {
         return;
     }
     let (Some([few, _]), Some([many, bytes]), Some([dropouts, _])) =
-        (measure(FEW, false), measure(MANY, false), measure(MANY, true))
+        (measure(FEW_CLIENTS, false), measure(MANY_CLIENTS, false), measure(MANY_CLIENTS, true))
     else {
         println!("skipped: this system does not report the peak of a process's memory");
         return;
     };
     println!(
-        "peak: {} MiB with {FEW} clients, {} with {MANY}, {} with {MANY} that may drop out, each of whose \
-         ciphertexts take {}",
+        "peak: {} MiB with {FEW_CLIENTS} clients, {} with {MANY_CLIENTS}, {} with {MANY_CLIENTS} that may drop \
+         out, each of whose ciphertexts take {}",
         few / MIB,
         many / MIB,
         dropouts / MIB,
@@ -115,7 +115,12 @@ fn check<S: KeySize>() {
     );
     let update = (values() * size_of::<i16>()) as u64;
     // More clients need wider slots, a bit for every doubling, and so a little more for the sum.
-    assert!(many <= few + few / 10 + update, "{} MiB with {FEW}, {} with {MANY}", few / MIB, many / MIB);
+    assert!(
+        many <= few + few / 10 + update,
+        "{} MiB with {FEW_CLIENTS}, {} with {MANY_CLIENTS}",
+        few / MIB,
+        many / MIB
+    );
     // If clients may drop out, the aggregator keeps a client's messages until all of them have
     // arrived.
     assert!(dropouts <= many + bytes + many / 10 + update, "{} MiB, {}", many / MIB, dropouts / MIB);

@@ -175,7 +175,7 @@ fn report(args: &Args, out: &mut Output) -> Result<(), Failure> {
 /// The rates of transfers, and the memory that uploads use.
 fn transfers(rates: &TransferRates) -> String {
     let giga = |rate: f64| rate * 1e-9;
-    let (taken, other) = match rates.upload_memory {
+    let (used, other) = match rates.upload_memory {
         UploadMemory::Host => ("the host's memory", "the device's"),
         _ => ("the device's memory", "the host's"),
     };
@@ -183,9 +183,7 @@ fn transfers(rates: &TransferRates) -> String {
         .up_through_other
         .map_or(String::new(), |rate| format!(", {:.1} GB/s through {other}", giga(rate)));
     let (up, down) = (giga(rates.up), giga(rates.down));
-    format!(
-        "{up:.1} GB/s up through {taken}, which is taken{other}; {down:.1} GB/s down, by the host's clock"
-    )
+    format!("{up:.1} GB/s up through {used}, which is used{other}; {down:.1} GB/s down, by the host's clock")
 }
 
 /// Keeps the device busy until its rate of multiply-adds no longer grows, or for three seconds, and

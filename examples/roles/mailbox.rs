@@ -16,14 +16,14 @@ pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 /// Messages in files, by name.
 pub(crate) struct Mailbox {
     directory: PathBuf,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl Mailbox {
-    /// A mailbox in this directory. A party that waits longer than `patience` for a message gives
+    /// A mailbox in this directory. A party that waits longer than `timeout` for a message gives
     /// up.
-    pub(crate) fn new(directory: &Path, patience: Duration) -> Self {
-        Self { directory: directory.to_owned(), patience }
+    pub(crate) fn new(directory: &Path, timeout: Duration) -> Self {
+        Self { directory: directory.to_owned(), timeout }
     }
 
     /// Posts a message. It appears under its name when it is complete.
@@ -43,7 +43,7 @@ impl Mailbox {
         loop {
             match fs::read(self.directory.join(name)) {
                 Ok(message) => return Ok(message),
-                Err(_) if start.elapsed() < self.patience => thread::sleep(Duration::from_millis(5)),
+                Err(_) if start.elapsed() < self.timeout => thread::sleep(Duration::from_millis(5)),
                 Err(error) => return Err(format!("{name} did not come: {error}").into()),
             }
         }

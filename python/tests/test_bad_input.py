@@ -300,9 +300,9 @@ def test_channels_of_others(key: cf.SecretKey, made: Round) -> None:
 def test_boxes_of_unknown_keys(key: cf.SecretKey, made: Round) -> None:
     made.sealed()
     aggregator = made.aggregator()
-    stranger = cf.Channel.generate(key.session, "client:0")
-    stranger.add_peer("aggregator", made.ends["aggregator"].public_key)
-    update = cf.Client(made.spec, key.public, channel=stranger).encrypt(UPDATE)
+    outsider = cf.Channel.generate(key.session, "client:0")
+    outsider.add_peer("aggregator", made.ends["aggregator"].public_key)
+    update = cf.Client(made.spec, key.public, channel=outsider).encrypt(UPDATE)
     error = refused(cf.BoxError, "federated.BoxOpen", aggregator.add, "hospital", update)
     assert (error.from_, error.to) == ("client:0", "aggregator")
     unknown = cf.Channel.generate(key.session, "client:77")

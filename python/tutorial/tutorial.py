@@ -168,15 +168,15 @@ def channel(party, *peers):
 ends = {party: channel(party) for party in ("aggregator", "server", "key-holder", "client:0", "client:1", "client:2")}
 
 
-def introduce(one, other):
+def exchange_keys(one, other):
     """In a real round these public keys are sent with signatures: see `Identity` and `Roster`."""
     ends[one].add_peer(other, ends[other].public_key)
     ends[other].add_peer(one, ends[one].public_key)
 
 
-introduce("server", "key-holder")
+exchange_keys("server", "key-holder")
 for number in range(3):
-    introduce(f"client:{number}", "aggregator")
+    exchange_keys(f"client:{number}", "aggregator")
 
 aggregator = cf.Aggregator(spec, holder_key.public, channel=ends["aggregator"])
 for number, (name, (update, examples)) in enumerate(hospitals.items()):

@@ -37,7 +37,7 @@ use cipherfold_service::{
     digest::Sha256,
     parties::label,
     progress::Silent,
-    roles::{self, Aggregation, NewSession, Patience, Submission},
+    roles::{self, Aggregation, NewSession, Submission, Timeout},
     round::{Declaration, OpenRound, OpenSession, unix_time},
 };
 use clap::Parser;
@@ -156,25 +156,25 @@ fn through_the_service(args: &Args, folder: &Path) -> Result<Vec<f64>, Failure> 
     };
     let round =
         roles::open_round(&server, &session, &declaration, &UpdateFile::open(&file)?, BackendChoice::Auto)?;
-    let patience = Patience::of(Duration::from_secs(3600));
+    let timeout = Timeout::of(Duration::from_secs(3600));
     thread::scope(|scope| -> Result<(), Failure> {
-        let adding = scope.spawn(|| {
+        let aggregating = scope.spawn(|| {
             let pause = Duration::from_millis(500);
-            let aggregation = Aggregation { backend: BackendChoice::Auto, pause, patience, workers: None };
+            let aggregation = Aggregation { backend: BackendChoice::Auto, pause, timeout, workers: None };
             roles::aggregate(&aggregator, &round, aggregation, &Silent)
         });
         for (client, home) in (0..).zip(&clients) {
-            submit(home, &round, &file, &update(client, args.values), patience)?;
+            submit(home, &round, &file, &update(client, args.values), timeout)?;
             if (client + 1) % 50 == 0 {
                 eprintln!("{} of {} clients have committed", client + 1, args.clients);
             }
         }
-        let ended = adding.join().expect("the aggregator does not panic")?;
+        let ended = aggregating.join().expect("the aggregator does not panic")?;
         assert_eq!(ended.participants.len(), clients.len(), "{:?}", ended.refused);
         Ok(())
     })?;
     let out = folder.join("mean");
-    roles::pull(&server, &round, &out, (BackendChoice::Auto, patience), &Silent)?;
+    roles::pull(&server, &round, &out, (BackendChoice::Auto, timeout), &Silent)?;
     let (objects, bytes) = store.usage("")?;
     eprintln!("the store has {objects} objects with {} MB", bytes / 1_000_000);
     let mean = UpdateFile::open(&out)?.floats::<f64>()?;
@@ -186,7 +186,7 @@ fn submit(
     round: &OpenRound,
     file: &Path,
     values: &[f64],
-    patience: Patience,
+    timeout: Timeout,
 ) -> Result<(), Failure> {
     write(file, values)?;
     let submission = Submission {
@@ -195,7 +195,7 @@ fn submit(
         allow_clipping: false,
         short_exponents: true,
         backend: BackendChoice::Auto,
-        patience,
+        timeout,
     };
     roles::submit(home, round, submission, &Silent)?;
     Ok(())

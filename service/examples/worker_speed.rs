@@ -25,7 +25,7 @@ use cipherfold_service::{
     objects::{RoundKey, WorkerIndex},
     parties::label,
     progress::Silent,
-    roles::{self, Aggregation, NewSession, Patience, Submission},
+    roles::{self, Aggregation, NewSession, Submission, Timeout},
     round::{Declaration, OpenRound, OpenSession, unix_time},
 };
 use clap::Parser;
@@ -182,7 +182,7 @@ fn summed(args: &Args, folder: &Path) -> Result<OpenRound, Failure> {
     };
     let round =
         roles::open_round(&server, &session, &declaration, &UpdateFile::open(&update)?, BackendChoice::Auto)?;
-    let patience = Patience::of(Duration::from_secs(3600));
+    let timeout = Timeout::of(Duration::from_secs(3600));
     for client in &clients {
         let submission = Submission {
             update: &update,
@@ -190,14 +190,14 @@ fn summed(args: &Args, folder: &Path) -> Result<OpenRound, Failure> {
             allow_clipping: false,
             short_exponents: true,
             backend: BackendChoice::Auto,
-            patience,
+            timeout,
         };
         roles::submit(client, &round, submission, &Silent)?;
     }
     let aggregation = Aggregation {
         backend: BackendChoice::Auto,
         pause: Duration::from_millis(100),
-        patience,
+        timeout,
         workers: None,
     };
     roles::aggregate(&aggregator, &round, aggregation, &Silent)?;

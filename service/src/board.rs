@@ -9,7 +9,7 @@
 //! GET    /v1/changes?since=…&seconds=…       waits until a control object is written; of clients' ones only the aggregator hears
 //! ```
 //!
-//! Both ends have certificates with the TLS keys in the consortium, so strangers cannot send
+//! Both ends have certificates with the TLS keys in the consortium, so only its members can send
 //! requests. A party may write only its own objects, in the sizes that the round declares. All
 //! objects are signed or sealed, so the board is trusted only for availability.
 //!

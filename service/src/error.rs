@@ -98,7 +98,7 @@ pub enum Error {
         seconds: u64,
     },
     /// The result of the round was not stored.
-    #[error("round {round} is neither taken nor aborted: nothing of it is removed")]
+    #[error("round {round} is neither saved nor aborted: nothing of it is removed")]
     NotTaken {
         /// The round.
         round: u64,

@@ -6,5 +6,5 @@ mod plan;
 mod status;
 
 pub use audit::{Finding, Report, audit};
-pub use plan::{Arithmetic, Idea, Plan, plan};
+pub use plan::{Arithmetic, Plan, PlannedRound, plan};
 pub use status::{RoundStatus, Status, status};

@@ -12,7 +12,7 @@
 //! predecessor's digest:
 //!
 //! ```text
-//! session ◀── open ◀── commit (each client) ◀── end ◀── done ◀── taken
+//! session ◀── open ◀── commit (each client) ◀── end ◀── done ◀── saved
 //!                                                         ▲
 //!                          with a key holder: asked ──────┘ ◀── answered
 //! ```
@@ -27,7 +27,7 @@ mod signed;
 
 pub use bodies::{
     AbortReason, Answered, Asked, Checked, Commit, Done, End, Folded, Open, Outcome, PartDigest, Participant,
-    Refusal, RefusalReason, Removed, Session, Taken,
+    Refusal, RefusalReason, Removed, Saved, Session,
 };
 pub use error::{Error, Result};
 pub use key::{Key, NotAKey, RoundKey, WorkerIndex, parse_session};

@@ -4,11 +4,11 @@
 //! continues.
 
 mod aggregator;
-mod ahead;
 mod client;
 mod envelope;
 mod faults;
 mod key_holder;
+mod prefetch;
 mod repeatable;
 mod retention;
 mod server;
@@ -21,4 +21,4 @@ pub use key_holder::{Decrypted, decrypt, decrypt_all};
 pub use retention::{Removal, remove};
 pub use server::{Pulled, open_round, pull};
 pub use session::{NewSession, announce, new_session};
-pub use wait::Patience;
+pub use wait::Timeout;

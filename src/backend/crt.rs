@@ -2,8 +2,8 @@
 //! exponentiations.
 //!
 //! Every backend computes the powers `(c mod p²)^(p−1)` and `(c mod q²)^(q−1)` itself.
-//! [`Half::to_mont`] gives the bases, and [`Crt::combine`] computes the plaintext from the two
-//! powers.
+//! [`PrimeConstants::to_mont`] gives the bases, and [`Crt::combine`] computes the plaintext from
+//! the two powers.
 
 use crypto_bigint::Word;
 use subtle::ConstantTimeEq;
@@ -14,12 +14,12 @@ use crate::residue::{self, Limbs, Modulus, Pair};
 /// The two primes with their precomputed constants. All of it is secret.
 #[derive(Debug)]
 pub(super) struct Crt<H: Limbs> {
-    pub(super) p: Half<H>,
-    pub(super) q: Half<H>,
+    pub(super) p: PrimeConstants<H>,
+    pub(super) q: PrimeConstants<H>,
 }
 
 /// One prime with its precomputed constants.
-pub(super) struct Half<H: Limbs> {
+pub(super) struct PrimeConstants<H: Limbs> {
     pub(super) modulus: Modulus<H>,
     /// p − 1.
     exponent: H,
@@ -30,7 +30,7 @@ pub(super) struct Half<H: Limbs> {
     h_mont: H,
 }
 
-impl<H: Limbs> Half<H> {
+impl<H: Limbs> PrimeConstants<H> {
     fn new(p: &H, q: &H) -> Self {
         let modulus = Modulus::new(*p).expect("primes are odd");
         let mut exponent = *p;
@@ -81,7 +81,7 @@ impl<H: Limbs> Half<H> {
 
 impl<H: Limbs> Crt<H> {
     pub(super) fn new(p: &H, q: &H) -> Self {
-        Self { p: Half::new(p, q), q: Half::new(q, p) }
+        Self { p: PrimeConstants::new(p, q), q: PrimeConstants::new(q, p) }
     }
 
     /// m from `c^(p−1) mod p²` and `c^(q−1) mod q²`, and whether c was a unit modulo n.
@@ -122,13 +122,13 @@ fn negate<H: Limbs>(a: &H, p: &H) -> H {
     difference
 }
 
-impl<H: Limbs> core::fmt::Debug for Half<H> {
+impl<H: Limbs> core::fmt::Debug for PrimeConstants<H> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Half").finish_non_exhaustive()
+        f.debug_struct("PrimeConstants").finish_non_exhaustive()
     }
 }
 
-impl<H: Limbs> Drop for Half<H> {
+impl<H: Limbs> Drop for PrimeConstants<H> {
     fn drop(&mut self) {
         self.exponent.zeroize();
         self.entries.zeroize();
@@ -137,4 +137,4 @@ impl<H: Limbs> Drop for Half<H> {
 }
 
 // The modulus wipes itself.
-impl<H: Limbs> ZeroizeOnDrop for Half<H> {}
+impl<H: Limbs> ZeroizeOnDrop for PrimeConstants<H> {}

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crypto_bigint::Word;
 
 use super::{
-    crt::{Crt, Half, all_or_none},
+    crt::{Crt, PrimeConstants, all_or_none},
     engine::{Backend, FixedBaseEngine, Fold, PublicEngine, SecretEngine},
     window::{TableCosts, window},
 };
@@ -79,7 +79,11 @@ impl<F: Limbs> PublicEngine<F> for Public<F> {
     }
 
     fn fold(&self, len: usize) -> Box<dyn Fold<F>> {
-        Box::new(Product { modulus: Arc::clone(&self.modulus), slots: vec![Pair::one(); len], factors: 0 })
+        Box::new(RunningProduct {
+            modulus: Arc::clone(&self.modulus),
+            slots: vec![Pair::one(); len],
+            factors: 0,
+        })
     }
 
     fn pow(&self, xs: &[Pair<F>], exponents: &[F], bits: u32) -> Vec<Pair<F>> {
@@ -105,13 +109,13 @@ impl<F: Limbs> PublicEngine<F> for Public<F> {
 /// A fold without Montgomery conversions. A product of m factors has an extra factor of R^−(m−1),
 /// in any order. One last product removes it.
 #[derive(Debug)]
-struct Product<F: Limbs> {
+struct RunningProduct<F: Limbs> {
     modulus: Arc<Modulus<F>>,
     slots: Vec<Pair<F>>,
     factors: u64,
 }
 
-impl<F: Limbs> Fold<F> for Product<F> {
+impl<F: Limbs> Fold<F> for RunningProduct<F> {
     fn add(&mut self, contribution: &Arc<Vec<Pair<F>>>) {
         assert_eq!(self.slots.len(), contribution.len(), "a contribution has a residue for every slot");
         if self.factors == 0 {
@@ -193,9 +197,9 @@ impl<F: Limbs, H: Limbs> SecretEngine<F> for Secret<H> {
         let (mut plaintexts, mut units) = (Zeroizing::new(Vec::new()), Vec::new());
         xs.par_iter()
             .map(|c| {
-                let power = |half: &Half<H>| {
-                    let p = &half.modulus;
-                    p.from_mont(&p.pow(&half.to_mont(c), half.exponent(), bits))
+                let power = |prime: &PrimeConstants<H>| {
+                    let p = &prime.modulus;
+                    p.from_mont(&p.pow(&prime.to_mont(c), prime.exponent(), bits))
                 };
                 self.0.combine(&power(&self.0.p), &power(&self.0.q))
             })

@@ -8,7 +8,7 @@
 //! | module | content |
 //! | :-- | :-- |
 //! | [`lanes`] | the layout of residues in lanes, limb by limb, and conversions |
-//! | [`domain`], [`table`] | constants of a modulus, and powers under it |
+//! | [`moduli`], [`table`] | constants of a modulus, and powers under it |
 //! | [`columns`] | memory for a product's sums |
 //! | [`engine`] | the backend's operations on whole batches, for any vector instructions |
 //! | [`ifma`], [`avx2`] | the kernels: products, squarings and look-ups in one set of vector instructions each |
@@ -41,15 +41,15 @@ macro_rules! kernel_calls {
             unsafe { kernel::mul(self, c, x, y) }
         }
 
-        fn mul_while_fetching<const K: usize>(
+        fn mul_and_prefetch<const K: usize>(
             self,
             c: &Constants<K>,
             x: &mut Lanes<Self::Limb, K>,
             y: &Lanes<Self::Limb, K>,
-            soon: &[Self::Limb],
+            to_prefetch: &[Self::Limb],
         ) {
             // SAFETY: as above.
-            unsafe { kernel::mul_while_fetching(self, c, x, y, soon) }
+            unsafe { kernel::mul_and_prefetch(self, c, x, y, to_prefetch) }
         }
 
         fn mul_words<U: Limbs, const K: usize>(
@@ -80,22 +80,22 @@ macro_rules! kernel_calls {
         fn look_up<const K: usize>(
             self,
             row: &[Self::Limb],
-            octets: usize,
+            per_limb: usize,
             digits: &[Self::Limb; GROUPS],
             out: &mut [Lanes<Self::Limb, K>; GROUPS],
         ) {
             // SAFETY: as above.
-            unsafe { kernel::look_up(row, octets, digits, out) }
+            unsafe { kernel::look_up(row, per_limb, digits, out) }
         }
     };
 }
 
 mod avx2;
 mod columns;
-mod domain;
 mod engine;
 mod ifma;
 mod lanes;
+mod moduli;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -107,8 +107,8 @@ pub use self::ifma::limbs_a_pass;
 pub use self::{avx2::Avx2, ifma::Ifma};
 
 use self::{
-    domain::Constants,
     lanes::{Lanes, Limb},
+    moduli::Constants,
     table::GROUPS,
 };
 use crate::residue::{Limbs, Pair};
@@ -134,13 +134,13 @@ trait Simd: Copy + Debug + Send + Sync + 'static {
     /// `x ← x·y/R mod n²`.
     fn mul<const K: usize>(self, c: &Constants<K>, x: &mut Lanes<Self::Limb, K>, y: &Lanes<Self::Limb, K>);
 
-    /// `x ← x·y/R mod n²`, and prefetches `soon`.
-    fn mul_while_fetching<const K: usize>(
+    /// `x ← x·y/R mod n²`, and prefetches `to_prefetch`.
+    fn mul_and_prefetch<const K: usize>(
         self,
         c: &Constants<K>,
         x: &mut Lanes<Self::Limb, K>,
         y: &Lanes<Self::Limb, K>,
-        soon: &[Self::Limb],
+        to_prefetch: &[Self::Limb],
     );
 
     /// `x ← x·y/R mod n²` for one residue in each lane. The product reads their words as it needs
@@ -164,17 +164,17 @@ trait Simd: Copy + Debug + Send + Sync + 'static {
         out: &mut Lanes<Self::Limb, K>,
     );
 
-    /// Limbs of eight entries of a table that all lanes share, in the layout of
+    /// A register with one limb of eight entries of a table that all lanes share, in the layout of
     /// [`look_up`](Self::look_up).
-    fn octet(limbs: [u64; 8]) -> Self::Limb;
+    fn entry_register(limbs: [u64; 8]) -> Self::Limb;
 
-    /// Every lane's entry of a row, at its digit, for several groups of lanes. The row has `octets`
-    /// registers (at most [`table::OCTETS`]) for a limb of the first digit, then `octets` for that
-    /// of the second digit, and so on. Reads all entries.
+    /// Every lane's entry of a row, at its digit, for several groups of lanes. The row has
+    /// `per_limb` registers (at most [`table::MAX_REGISTERS_PER_LIMB`]) for a limb of the first
+    /// digit, then as many for that of the second digit, and so on. Reads all entries.
     fn look_up<const K: usize>(
         self,
         row: &[Self::Limb],
-        octets: usize,
+        per_limb: usize,
         digits: &[Self::Limb; GROUPS],
         out: &mut [Lanes<Self::Limb, K>; GROUPS],
     );

@@ -166,7 +166,7 @@ mod state;
 
 pub use aggregator::{Aggregator, Receipt};
 pub use client::{Client, EncodedUpdate, Piece, StreamedUpdate, Update};
-pub(super) use declaration::plan;
+pub(super) use declaration::chunking;
 pub use declaration::{Rates, RoundCosts, RoundParameters, RoundSpec, RoundTime, SumSpec, TensorSpec};
 pub use error::Error;
 pub use key_holder::KeyHolder;

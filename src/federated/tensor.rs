@@ -22,7 +22,7 @@ pub use cipherfold_derive::Summand;
 #[doc(inline)]
 pub use cipherfold_derive::Tensors;
 pub use codec::{Codec, Codecs, Encoding, FloatSum, PerTensor};
-pub(super) use codec::{EncodingParameters, column};
+pub(super) use codec::{EncodingParameters, erased};
 pub use dtype::{DType, Scalar, TensorType};
 pub use error::Error;
 pub use structure::{Path, Structure};

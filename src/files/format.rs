@@ -68,7 +68,7 @@ pub enum Format {
 }
 
 /// Bytes at the beginning of a file that [`Format::of`] examines.
-pub(super) const LOOKED_AT: usize = 1024;
+pub(super) const EXAMINED_BYTES: usize = 1024;
 
 /// Formats with their own first bytes.
 const MAGIC: [(&[u8], Format); 26] = [
@@ -104,7 +104,7 @@ impl Format {
     /// The format of a file that begins with these bytes, if it is a known one other than
     /// safetensors.
     pub(super) fn of(start: &[u8]) -> Option<Self> {
-        let start = &start[..start.len().min(LOOKED_AT)];
+        let start = &start[..start.len().min(EXAMINED_BYTES)];
         if start.is_empty() {
             return Some(Self::Empty);
         }

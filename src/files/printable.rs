@@ -4,7 +4,7 @@ use core::fmt::{self, Write};
 use std::{ffi::OsStr, path::Path};
 
 /// Maximum number of characters shown of a name. A tensor's name in a file may have megabytes.
-const SHOWN: usize = 200;
+const MAX_SHOWN: usize = 200;
 
 /// Shows text from an untrusted source. Escapes all characters that a terminal would not print
 /// literally.
@@ -29,7 +29,7 @@ pub struct Printable<'a> {
 impl<'a> Printable<'a> {
     /// A name or a message: its first 200 characters, and the number of omitted characters.
     pub fn name(text: &'a str) -> Self {
-        Self { text: OsStr::new(text), limit: SHOWN }
+        Self { text: OsStr::new(text), limit: MAX_SHOWN }
     }
 
     /// A path, in full.
@@ -86,8 +86,8 @@ mod tests {
 
     #[test]
     fn no_output_controls_the_terminal() {
-        let nasty = "a\u{1b}]0;title\u{7}\r\n\u{9b}31m\u{202e}cba\u{2066}\u{200b}\u{2028}\u{7f}\u{0}\\";
-        let shown = Printable::name(nasty).to_string();
+        let unprintable = "a\u{1b}]0;title\u{7}\r\n\u{9b}31m\u{202e}cba\u{2066}\u{200b}\u{2028}\u{7f}\u{0}\\";
+        let shown = Printable::name(unprintable).to_string();
         assert!(shown.is_ascii() && !shown.contains(|c: char| c.is_control()), "{shown}");
         assert!(shown.ends_with("\\u{7f}\\0\\\\"), "{shown}");
     }

@@ -13,7 +13,7 @@ use safetensors::{
     tensor::{Metadata, TensorInfo},
 };
 
-use super::{Error, Format, format::LOOKED_AT};
+use super::{Error, Format, format::EXAMINED_BYTES};
 
 /// The maximum length of a safetensors header.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
@@ -81,7 +81,7 @@ impl SafetensorsFile {
         let mut file = File::open(path).map_err(&io)?;
         let stamp = Stamp::of(&file.metadata().map_err(&io)?);
         let mut start = Vec::new();
-        (&file).take(LOOKED_AT as u64).read_to_end(&mut start).map_err(&io)?;
+        (&file).take(EXAMINED_BYTES as u64).read_to_end(&mut start).map_err(&io)?;
         if let Some(format) = Format::of(&start) {
             return Err(Error::Format { path: path.to_owned(), format });
         }

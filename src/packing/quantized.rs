@@ -295,7 +295,7 @@ impl FloatGrid {
         let steps_per_unit = if span == 0.0 { 0.0 } else { ALL_STEPS / span };
         let in_steps = |bound: f64| bound * steps_per_unit;
         // False for NaN, the product of zero and an infinite factor.
-        if !(in_steps(lower).abs() <= FARTHEST && in_steps(upper).abs() <= FARTHEST) {
+        if !(in_steps(lower).abs() <= MAX_DISTANCE && in_steps(upper).abs() <= MAX_DISTANCE) {
             return Err(Error::QuantizedSumTooFine { lower, upper });
         }
         Ok(Self { lower, upper, span, steps_per_unit, first: round(in_steps(lower)) })
@@ -379,7 +379,7 @@ const fn weight_as_float(weight: u64) -> f64 {
 const ALL_STEPS: f64 = weight_as_float(STEPS);
 const ALL_STEPS_INTEGER: i64 = STEPS.cast_signed();
 const TWO_POW_52: f64 = weight_as_float(1 << 52);
-const FARTHEST: f64 = weight_as_float(1 << 62);
+const MAX_DISTANCE: f64 = weight_as_float(1 << 62);
 
 #[cfg(test)]
 #[expect(clippy::float_cmp, reason = "these tests compare for exact equality")]

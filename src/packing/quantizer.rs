@@ -119,7 +119,7 @@ impl Quantizer {
         }
         let (a, b) = (lower * steps_per_unit, upper * steps_per_unit);
         let farthest = a.abs().max(b.abs());
-        if farthest > FARTHEST {
+        if farthest > MAX_DISTANCE {
             return Err(Error::QuantizerTooFine { lower, upper, bits });
         }
         let tolerance = farthest * TWO_POW_MINUS_50;
@@ -240,17 +240,17 @@ impl Quantizer {
     ) -> Result<usize> {
         assert_eq!(values.len(), out.len(), "values and their encodings");
         let first = position(self.first_steps());
-        let mut tally = Tally::between(self.bounds_as::<F>());
+        let mut checked = RangeCheck::between(self.bounds_as::<F>());
         match self.rounding {
             Rounding::Nearest => {
                 for (&value, out) in values.iter().zip(out.iter_mut()) {
-                    let steps = self.clipped_steps(value.to_f64(), &mut tally);
+                    let steps = self.clipped_steps(value.to_f64(), &mut checked);
                     *out = position(steps).wrapping_sub(first);
                 }
             }
             Rounding::Stochastic => {
                 for (&value, out) in values.iter().zip(out.iter_mut()) {
-                    let steps = self.clipped_steps(value.to_f64(), &mut tally);
+                    let steps = self.clipped_steps(value.to_f64(), &mut checked);
                     // floor(steps + uniform), relative to the nearest grid point: the sum itself
                     // would lose low bits, while the distance to the nearest point is exact.
                     let from_nearest = steps - nearest(steps);
@@ -262,8 +262,8 @@ impl Quantizer {
                 }
             }
         }
-        if !tally.not_finite {
-            return Ok(tally.clipped);
+        if !checked.not_finite {
+            return Ok(checked.clipped);
         }
         out.fill(0);
         let index = values.iter().position(|value| !value.to_f64().is_finite());
@@ -330,8 +330,8 @@ impl Quantizer {
 
     /// `x` in steps, within the grid, and counted.
     #[inline]
-    fn clipped_steps(&self, x: f64, tally: &mut Tally) -> f64 {
-        tally.count(x);
+    fn clipped_steps(&self, x: f64, checked: &mut RangeCheck) -> f64 {
+        checked.count(x);
         self.in_steps(x)
     }
 
@@ -350,14 +350,14 @@ impl Quantizer {
 }
 
 /// Facts about the values, collected in one pass.
-struct Tally {
+struct RangeCheck {
     lower: f64,
     upper: f64,
     clipped: usize,
     not_finite: bool,
 }
 
-impl Tally {
+impl RangeCheck {
     /// Counts values outside these bounds.
     fn between((lower, upper): (f64, f64)) -> Self {
         Self { lower, upper, clipped: 0, not_finite: false }
@@ -411,7 +411,7 @@ fn to_integer(x: f64) -> i64 {
 
 /// The maximum distance of a grid point from zero, in steps. At this distance f64 still resolves a
 /// sixteenth of a step.
-const FARTHEST: f64 = to_float(1 << 48);
+const MAX_DISTANCE: f64 = to_float(1 << 48);
 
 /// 2^958. A grid point lies at most one step of at most 2^958 beyond a bound, so that a sum of a
 /// total weight below 2^64 is below 2^1023.

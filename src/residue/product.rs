@@ -217,12 +217,12 @@ fn reduce_digits<const K: usize>(
     hi: [Word; K],
     hi_top: Word,
 ) -> [[Word; K]; 2] {
-    let taken = conditional_subtract(&mut lo, &mut lo_top, modulus.n);
-    // The second digit is v = hi − 1 + taken ≥ 0; of v, v − n and v − 2n the last that is not
+    let subtracted = conditional_subtract(&mut lo, &mut lo_top, modulus.n);
+    // The second digit is v = hi − 1 + subtracted ≥ 0; of v, v − n and v − 2n the last that is not
     // negative is the one.
     let n = modulus.n;
     let (mut v, mut once, mut twice) = ([0; K], [0; K], [0; K]);
-    let (mut owed, mut borrow, mut second_borrow) = (1 - taken as u8, 0, 0);
+    let (mut owed, mut borrow, mut second_borrow) = (1 - subtracted as u8, 0, 0);
     for j in 0..K {
         (v[j], owed) = subtract_with_borrow(hi[j], 0, owed);
         (once[j], borrow) = subtract_with_borrow(v[j], n[j], borrow);

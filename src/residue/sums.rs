@@ -27,8 +27,8 @@ pub(super) fn double_mod<U: Limbs>(a: &U, n: &U, carry: Word) -> (U, Word) {
         *word = (*word << 1) | top;
         top = out;
     }
-    let taken = conditional_subtract(&mut value, &mut top, n);
-    (value, taken)
+    let subtracted = conditional_subtract(&mut value, &mut top, n);
+    (value, subtracted)
 }
 
 /// `a + b + carry mod n` and 1 if n was subtracted; for a, b < n and carry ≤ 1.
@@ -39,6 +39,6 @@ pub(crate) fn add_mod<U: Limbs>(a: &U, b: &U, n: &U, carry: Word) -> (U, Word) {
         *word = sum as Word;
         top = (sum >> Word::BITS) as Word;
     }
-    let taken = conditional_subtract(&mut value, &mut top, n);
-    (value, taken)
+    let subtracted = conditional_subtract(&mut value, &mut top, n);
+    (value, subtracted)
 }

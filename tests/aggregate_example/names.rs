@@ -6,8 +6,8 @@ use serde_json::json;
 
 use crate::support::{Setting, f32s, i64s, safetensors, stderr, with_header};
 
-/// Clears the screen, forges an error, turns the direction of writing.
-const NASTY: &str = "w\u{1b}[2J\u{9b}31m\nerror: forged\r\u{202e}\u{7f}";
+/// A name that clears the screen, forges an error, and turns the direction of writing.
+const UNPRINTABLE: &str = "w\u{1b}[2J\u{9b}31m\nerror: forged\r\u{202e}\u{7f}";
 
 /// Fails if the output has characters that are neither printable nor line ends, or a line that a
 /// name has forged.
@@ -24,12 +24,12 @@ fn harmless(output: &Output) {
 
 #[test]
 fn names_of_tensors_and_files_are_escaped_everywhere() {
-    let good = [f32s(NASTY, &[2], &[0.5, -0.5]), i64s("steps\u{1b}", &[1], &[3])];
-    let metadata = json!({ NASTY: "x" });
+    let good = [f32s(UNPRINTABLE, &[2], &[0.5, -0.5]), i64s("steps\u{1b}", &[1], &[3])];
+    let metadata = json!({ UNPRINTABLE: "x" });
     let path = if cfg!(unix) { "a\u{1b}[31m\nerror: forged" } else { "a" };
-    let nan = [f32s(NASTY, &[2], &[0.5, f32::NAN]), i64s("steps\u{1b}", &[1], &[3])];
-    let other = [f32s(NASTY, &[1], &[0.5]), i64s("steps\u{1b}", &[1], &[3])];
-    let steps = [f32s(NASTY, &[2], &[0.5, -0.5]), i64s("steps\u{1b}", &[1], &[4])];
+    let nan = [f32s(UNPRINTABLE, &[2], &[0.5, f32::NAN]), i64s("steps\u{1b}", &[1], &[3])];
+    let other = [f32s(UNPRINTABLE, &[1], &[0.5]), i64s("steps\u{1b}", &[1], &[3])];
+    let steps = [f32s(UNPRINTABLE, &[2], &[0.5, -0.5]), i64s("steps\u{1b}", &[1], &[4])];
     let header = "{\"w\":{\"dtype\":\"F\\u001b[2J\",\"shape\":[1],\"data_offsets\":[0,4]}}";
     let setting = Setting::new(&[
         (path, safetensors(&good, Some(&metadata))),
@@ -51,7 +51,7 @@ fn names_of_tensors_and_files_are_escaped_everywhere() {
         assert!(output.status.success(), "{args:?}: {}", stderr(&output));
         harmless(&output);
     }
-    let pattern = format!("{NASTY}x=1");
+    let pattern = format!("{UNPRINTABLE}x=1");
     for args in [
         &[path, "nan"][..],
         &[path, "other"],

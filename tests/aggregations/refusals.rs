@@ -193,6 +193,6 @@ fn states_are_checked_when_they_are_read() {
     let process = Process::<f32, _>::new(Clipping::new(Quantile::new(estimator), Sum));
     let text = serde_json::to_string(&process.state().aggregation).unwrap();
     assert_eq!(serde_json::from_str::<State>(&text).unwrap(), process.state().aggregation);
-    let spoilt = text.replace("\"target\":0.5", "\"target\":1.5");
-    assert!(spoilt != text && serde_json::from_str::<State>(&spoilt).is_err());
+    let changed = text.replace("\"target\":0.5", "\"target\":1.5");
+    assert!(changed != text && serde_json::from_str::<State>(&changed).is_err());
 }

@@ -2,9 +2,9 @@
 
 use cipherfold::{federated::channel::{Error, Message}, paillier::Bits2048, paillier::SecretKey};
 
-struct Smuggled(SecretKey<Bits2048>);
+struct OwnMessage(SecretKey<Bits2048>);
 
-impl Message for Smuggled { //~ E0277: MessageOfTheProtocol
+impl Message for OwnMessage { //~ E0277: MessageOfTheProtocol
     fn ciphertexts(&self) -> usize {
         0
     }

@@ -11,7 +11,7 @@ use cipherfold::federated::{
 use super::support::{MESSAGES, Session, assert_bytes, rng};
 
 /// An open channel that declares itself open.
-fn tapped() -> Arc<dyn Channel> {
+fn open_channel() -> Arc<dyn Channel> {
     Arc::new(PlaintextChannel::new())
 }
 
@@ -27,26 +27,26 @@ fn with_a_key_holder_every_role_refuses_an_open_channel() {
     let boxed = || Arc::clone(&session.channel);
 
     // Clients to aggregator: both ends.
-    refused(Client::new(0, &spec, key, tapped()), Clients, AtAggregator);
-    refused(Aggregator::new(&spec, key, tapped()), Clients, AtAggregator);
-    refused(Aggregator::for_messages(&spec, key, tapped(), 1..2), Clients, AtAggregator);
+    refused(Client::new(0, &spec, key, open_channel()), Clients, AtAggregator);
+    refused(Aggregator::new(&spec, key, open_channel()), Clients, AtAggregator);
+    refused(Aggregator::for_messages(&spec, key, open_channel(), 1..2), Clients, AtAggregator);
     let state = session.aggregator(&spec).to_bytes().unwrap();
-    refused(Aggregator::from_bytes(&spec, key, tapped(), &state), Clients, AtAggregator);
+    refused(Aggregator::from_bytes(&spec, key, open_channel(), &state), Clients, AtAggregator);
     assert!(Aggregator::from_bytes(&spec, key, boxed(), &state).is_ok());
 
     // Aggregator to server: both ends. The message is not used up.
     let mut sum = session.closed(&spec, &[0, 1]);
     for number in 0..MESSAGES {
-        refused(sum.message(number, &*tapped(), &mut rng), AtAggregator, AtServer);
+        refused(sum.message(number, &*open_channel(), &mut rng), AtAggregator, AtServer);
     }
     let wires = session.for_server(sum, 1);
-    refused(Server::with_key_holder(&spec, key, tapped(), boxed()), AtAggregator, AtServer);
+    refused(Server::with_key_holder(&spec, key, open_channel(), boxed()), AtAggregator, AtServer);
 
     // Server to key holder: both ends.
-    refused(Server::with_key_holder(&spec, key, boxed(), tapped()), AtServer, AtHolder);
+    refused(Server::with_key_holder(&spec, key, boxed(), open_channel()), AtServer, AtHolder);
     let mut server = session.server(&spec);
     let question = server.mask(&wires[0], &mut rng).unwrap();
-    let holder = KeyHolder::new(&session.owner, tapped());
+    let holder = KeyHolder::new(&session.owner, open_channel());
     refused(holder.decrypt_masked(&spec, &question, &mut rng), AtServer, AtHolder);
     assert!(session.key_holder().decrypt_masked(&spec, &question, &mut rng).is_ok());
 }
@@ -55,7 +55,7 @@ fn with_a_key_holder_every_role_refuses_an_open_channel() {
 #[test]
 fn without_a_key_holder_open_channels_are_allowed() {
     let mut session = Session::new(2);
-    session.channel = tapped();
+    session.channel = open_channel();
     let spec = session.bytes(0);
     let sum = session.closed(&spec, &[0, 1]);
     assert_bytes(&session.open(&spec, sum).unwrap(), &[0, 1], 3);

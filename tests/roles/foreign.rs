@@ -270,6 +270,6 @@ fn numbers_of_messages_that_are_not_there_are_refused() {
     }
     let mut sum = session.closed(&spec, &[0, 1]);
     let _ = sum.message(1, &*session.channel, &mut rng(1)).unwrap();
-    let taken = round::Error::MessageNumber { number: 1, messages: MESSAGES };
-    assert_eq!(sum.message(1, &*session.channel, &mut rng(1)).unwrap_err(), taken);
+    let sent_before = round::Error::MessageNumber { number: 1, messages: MESSAGES };
+    assert_eq!(sum.message(1, &*session.channel, &mut rng(1)).unwrap_err(), sent_before);
 }

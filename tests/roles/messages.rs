@@ -56,15 +56,15 @@ fn any_order_and_any_repetition_gives_the_same_sum() {
             let mut answers: Vec<_> =
                 questions.iter().map(|wire| holder.decrypt_masked(&spec, wire, &mut rng).unwrap()).collect();
             shuffle(&mut answers, seed + 2);
-            let (mut taken, mut refused) = (0, 0);
+            let (mut accepted, mut refused) = (0, 0);
             for wire in answers {
                 match server.unmask(&wire) {
-                    Ok(()) => taken += 1,
+                    Ok(()) => accepted += 1,
                     Err(round::Error::MessageNumber { messages: MESSAGES, .. }) => refused += 1, // answered already
                     Err(error) => panic!("{error}"),
                 }
             }
-            assert_eq!((taken, refused), (MESSAGES, MESSAGES));
+            assert_eq!((accepted, refused), (MESSAGES, MESSAGES));
         }
         assert_eq!(server.missing(), 0);
         assert_bytes(&server.finish().unwrap(), &[0, 1, 2], 6);

@@ -138,7 +138,7 @@ impl Watch {
             found.store(0, Relaxed);
         }
         SCANNED.store(0, Relaxed);
-        bleach();
+        overwrite_stack();
         ARMED.store(true, Relaxed);
         let result = what();
         ARMED.store(false, Relaxed);
@@ -161,7 +161,7 @@ impl Watch {
 /// the padding of values that are moved to the heap later would carry them.
 #[inline(never)]
 #[expect(clippy::large_stack_arrays, reason = "the stack is to be overwritten")]
-fn bleach() {
+fn overwrite_stack() {
     let mut stack = [0_u8; 1 << 18];
     core::hint::black_box(&mut stack);
 }

@@ -52,12 +52,12 @@ pub(crate) struct Aggregator {
     threads: Threads,
     /// Only threads that are detached from Python lock this. None after the end of the round.
     core: RwLock<Option<CoreAggregator>>,
-    known: Mutex<Known>,
+    client_names: Mutex<ClientNames>,
 }
 
 /// The names of clients.
 #[derive(Default)]
-struct Known {
+struct ClientNames {
     numbers: BTreeMap<Name, u32>,
     names: BTreeMap<u32, Name>,
 }
@@ -75,7 +75,7 @@ impl Aggregator {
         let (key, threads) = (key.encryption_key()?, threads_of(threads)?);
         let spec = spec.bound(&key)?;
         let core = CoreAggregator::new(&spec, &key, core_channel(channel.as_ref(), &spec)?)?;
-        Ok(Self::of(core, spec, key, channel, threads, Known::default()))
+        Ok(Self::of(core, spec, key, channel, threads, ClientNames::default()))
     }
 
     /// Adds all of a client's messages and commits the client. If this fails, nothing is changed.
@@ -144,7 +144,7 @@ impl Aggregator {
     ///     TooManyClients: If there is no room for another client.
     #[pyo3(signature = (name))]
     fn commit(&self, py: Python<'_>, name: Name) -> Result<()> {
-        let number = self.known().number(&name);
+        let number = self.client_names().number(&name);
         let number = number.ok_or_else(|| Own::UnknownName { name: name.to_string() })?;
         self.with_core(py, |core| Ok(core.commit(number)?))
     }
@@ -155,14 +155,14 @@ impl Aggregator {
     ///     Whether there were messages to discard.
     #[pyo3(signature = (name))]
     fn discard(&self, py: Python<'_>, name: Name) -> Result<bool> {
-        let Some(number) = self.known().number(&name) else { return Ok(false) };
+        let Some(number) = self.client_names().number(&name) else { return Ok(false) };
         let discarded = self.with_core(py, |core| {
             let discarded = core.discard(number);
             Ok((discarded, core.participants().binary_search(&number).is_ok()))
         });
         let (discarded, committed) = discarded?;
         if !committed {
-            self.known().forget(&name);
+            self.client_names().forget(&name);
         }
         Ok(discarded)
     }
@@ -171,7 +171,7 @@ impl Aggregator {
     #[getter]
     fn participants(&self, py: Python<'_>) -> Result<Vec<Py<PyAny>>> {
         let participants = self.with_core(py, |core| Ok(core.participants()))?;
-        let names = self.known().of(participants);
+        let names = self.client_names().of(participants);
         Ok(names.iter().map(|(_, name)| name.to_python(py)).collect::<PyResult<_>>()?)
     }
 
@@ -184,7 +184,7 @@ impl Aggregator {
             let core = core.as_mut().ok_or_else(finished)?;
             self.threads.install(|| Ok(core.to_bytes()?))
         })?;
-        let names = self.known().all();
+        let names = self.client_names().all();
         Frame::new(vec![PyBytes::new(py, &state).unbind()], names).to_bytes(py, Kind::Aggregator)
     }
 
@@ -215,11 +215,11 @@ impl Aggregator {
         };
         let core_channel = core_channel(channel.as_ref(), &spec)?;
         let core = threads.run(py, || Ok(CoreAggregator::from_bytes(&spec, &key, core_channel, state)?))?;
-        let mut known = Known::default();
+        let mut names = ClientNames::default();
         for (number, name) in &frame.names {
-            known.remember(name, *number)?;
+            names.remember(name, *number)?;
         }
-        Ok(Self::of(core, spec, key, channel, threads, known))
+        Ok(Self::of(core, spec, key, channel, threads, names))
     }
 
     /// Closes the sum. Later messages are refused.
@@ -238,7 +238,7 @@ impl Aggregator {
     fn finish(&self, py: Python<'_>, progress: Option<Py<PyAny>>) -> Result<EncryptedSum> {
         work::check_gpu(self.key.backend_name())?;
         let mut sum = self.close(py)?;
-        let names = self.known().of(sum.participants());
+        let names = self.client_names().of(sum.participants());
         let to_server = match &self.channel {
             Some(channel) if !channel.get().knows(Party::Server) => {
                 ServerRoute::Local(Arc::new(HpkeChannel::new()))
@@ -286,9 +286,9 @@ impl Aggregator {
         key: EncryptionKey,
         channel: Option<Py<Channel>>,
         threads: Threads,
-        known: Known,
+        names: ClientNames,
     ) -> Self {
-        Self { spec, key, channel, threads, core: RwLock::new(Some(core)), known: Mutex::new(known) }
+        Self { spec, key, channel, threads, core: RwLock::new(Some(core)), client_names: Mutex::new(names) }
     }
 
     fn add_all(
@@ -325,13 +325,13 @@ impl Aggregator {
     fn accept_bytes(&self, py: Python<'_>, name: &Name, message: &[u8], stated: Option<u32>) -> Result<u64> {
         work::check_gpu(self.key.backend_name())?;
         let found = sender_of(name, message)?;
-        let number = self.known().expected(name, stated).unwrap_or(found);
+        let number = self.client_names().expected(name, stated).unwrap_or(found);
         if found != number {
             return Err(Own::ClientNumber { name: name.to_string(), expected: number, found }.into());
         }
-        self.known().check(name, number)?;
+        self.client_names().check(name, number)?;
         let receipt = self.with_core(py, |core| Ok(core.accept(number, message)?))?;
-        self.known().remember(name, number)?;
+        self.client_names().remember(name, number)?;
         Ok(receipt.missing)
     }
 
@@ -364,12 +364,12 @@ impl Aggregator {
         })
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn client_names(&self) -> MutexGuard<'_, ClientNames> {
+        self.client_names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Known {
+impl ClientNames {
     fn number(&self, name: &Name) -> Option<u32> {
         self.numbers.get(name).copied()
     }

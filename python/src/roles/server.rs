@@ -79,7 +79,7 @@ struct PendingMasks {
     since: Instant,
     bytes: u64,
     /// Accepted answers, by the number of their message.
-    taken: BTreeMap<u64, [u8; 16]>,
+    accepted: BTreeMap<u64, [u8; 16]>,
 }
 
 #[pymethods]
@@ -199,7 +199,7 @@ impl Server {
                         names: frame.names.clone(),
                         since: Instant::now(),
                         bytes,
-                        taken: BTreeMap::new(),
+                        accepted: BTreeMap::new(),
                     }));
                     Ok(())
                 }
@@ -245,7 +245,7 @@ impl Server {
         let progress = Progress::new(progress);
         for (number, message) in frame.slices(py).into_iter().enumerate() {
             py.check_signals()?;
-            self.with_pending(py, |pending| self.take(pending, message))?;
+            self.with_pending(py, |pending| self.accept(pending, message))?;
             progress.report(py, number as u64 + 1, frame.len() as u64)?;
         }
         let answered = frame.size(py);
@@ -255,7 +255,7 @@ impl Server {
             if pending.core.missing() > 0 {
                 let messages = self.spec.costs().messages;
                 let number =
-                    (0..messages).find(|number| !pending.taken.contains_key(number)).unwrap_or(messages);
+                    (0..messages).find(|number| !pending.accepted.contains_key(number)).unwrap_or(messages);
                 return Err(federated::round::Error::MissingPart { number }.into());
             }
             let MaskState::Pending(pending) = core::mem::replace(&mut *mask_state, MaskState::Done) else {
@@ -303,18 +303,18 @@ impl Server {
     }
 
     /// Removes the mask from an answer, unless the same answer was accepted before.
-    fn take(&self, pending: &mut PendingMasks, answer: &[u8]) -> Result<()> {
+    fn accept(&self, pending: &mut PendingMasks, answer: &[u8]) -> Result<()> {
         let Some(channel) = &self.key_holder else {
             return Ok(pending.core.unmask(answer)?); // an error: there is no key holder
         };
         let id = channel.message_id(answer);
         let number = answer.first_chunk().and_then(|header| Envelope::from_bytes(header).ok());
         let number = number.map(|envelope| envelope.sequence);
-        if number.is_some_and(|number| pending.taken.get(&number) == Some(&id)) {
+        if number.is_some_and(|number| pending.accepted.get(&number) == Some(&id)) {
             return Ok(());
         }
         pending.core.unmask(answer)?;
-        pending.taken.extend(number.map(|number| (number, id)));
+        pending.accepted.extend(number.map(|number| (number, id)));
         Ok(())
     }
 

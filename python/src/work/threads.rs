@@ -2,7 +2,7 @@
 
 use pyo3::Python;
 
-use super::{gate, pool};
+use super::{fork_lock, pool};
 use crate::error::Result;
 
 /// Threads for a role's work: its own number, or that of [`set_threads`](super::set_threads).
@@ -39,7 +39,7 @@ impl Threads {
 /// Runs short work on this thread. Other Python threads continue.
 pub(crate) fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     py.detach(|| {
-        let _pass = gate::pass();
+        let _permit = fork_lock::begin_work();
         work()
     })
 }

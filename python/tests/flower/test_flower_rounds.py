@@ -202,12 +202,12 @@ def test_a_round_continues_without_a_client_that_has_stopped(
 
 
 def test_a_node_that_does_not_answer_for_its_role_delays_no_other_node(grid: FakeGrid, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cipherfold.flower.server.directory._PATIENCE", 0.2)
+    monkeypatch.setattr("cipherfold.flower.server.directory._ROLE_TIMEOUT", 0.2)
     grid.nodes[2].silent = True
     secure_grid = cff.SecureAggregation(fed_avg(), max_weight=100, node_timeout=5.0).secure_grid(grid)
     assert sorted(secure_grid.get_node_ids()) == [0, 1, 3, 4]
     asked = len(grid.sent)
-    monkeypatch.setattr("cipherfold.flower.server.directory._PATIENCE", 600.0)
+    monkeypatch.setattr("cipherfold.flower.server.directory._ROLE_TIMEOUT", 600.0)
     assert sorted(secure_grid.get_node_ids()) == [0, 1, 3, 4]  # at once
     grid.nodes[2].silent = False
     assert sorted(secure_grid.get_node_ids()) == [0, 1, 2, 3, 4]

@@ -99,8 +99,8 @@ def test_the_key_holder_refuses_a_server_that_is_another(consortium: Consortium)
 def test_the_server_refuses_a_client_that_is_another(
     consortium: Consortium, logged: pytest.LogCaptureFixture
 ) -> None:
-    cf.Identity.generate().save(str(consortium.folder / "stranger"))
-    consortium.join(1, "stranger")
+    cf.Identity.generate().save(str(consortium.folder / "outsider"))
+    consortium.join(1, "outsider")
     np.testing.assert_allclose(consortium.start()["w"], 0.1, atol=1e-4)
     assert "1 sum of 2 updates opened, 0 single updates" in logged.text
 

@@ -7,12 +7,12 @@ use std::{
 
 use cipherfold::federated::{KeyHolding, Party, SessionId, channel::Announcement};
 
-use super::{refusal::Refusal, space::Room};
+use super::{refusal::Refusal, space::SpaceRule};
 use crate::{
     digest::Sha256,
     objects::{
-        self, Answered, Asked, Body, Checked, Commit, Done, End, Folded, Key, Open, Removed, RoundKey,
-        Session, Signed, Taken,
+        self, Answered, Asked, Body, Checked, Commit, Done, End, Folded, Key, Open, Removed, RoundKey, Saved,
+        Session, Signed,
     },
     parties::Consortium,
     round::{OpenRound, OpenSession, key_holding},
@@ -37,7 +37,7 @@ const SMALL: u64 = 1 << 16;
 const DECLARATION: u64 = 16 << 20;
 
 /// Maximum number of sessions, and of rounds, that are kept in memory.
-const KEPT: usize = 64;
+const MAX_CACHED: usize = 64;
 
 impl Admission {
     pub(super) fn new(store: Store, consortium: Consortium, attempts: u32) -> Self {
@@ -51,36 +51,36 @@ impl Admission {
         }
     }
 
-    /// Refuses a write before its body is read. The room that it asks for.
-    pub(super) fn check(&self, party: Party, key: &Key, bytes: u64) -> Result<Room, Refusal> {
+    /// Refuses a write before its body is read. Returns the rule for its space in the store.
+    pub(super) fn check(&self, party: Party, key: &Key, bytes: u64) -> Result<SpaceRule, Refusal> {
         let writer = key.writer(key_holding(&self.consortium));
         if writer != party {
             return Err(Refusal::Writer { writer });
         }
-        let (limit, room) = match key {
-            Key::Session(_) => (SMALL, Room::Leaving(0)),
+        let (limit, rule) = match key {
+            Key::Session(_) => (SMALL, SpaceRule::Reserve(0)),
             Key::Announcement(session, _) => {
                 self.session(*session)?;
-                (Announcement::ENCODED_LEN as u64, Room::Leaving(0))
+                (Announcement::ENCODED_LEN as u64, SpaceRule::Reserve(0))
             }
             Key::Round(session, _, RoundKey::Open) => {
                 self.session(*session)?;
-                (DECLARATION, Room::Leaving(0))
+                (DECLARATION, SpaceRule::Reserve(0))
             }
             Key::Round(session, number, of_round) => {
                 let round = self.round(*session, *number)?;
-                let room = match of_round {
-                    RoundKey::Part { .. } | RoundKey::Commit(_) => Room::Leaving(self.closing(&round)),
-                    _ => Room::Always,
+                let rule = match of_round {
+                    RoundKey::Part { .. } | RoundKey::Commit(_) => SpaceRule::Reserve(self.closing(&round)),
+                    _ => SpaceRule::Exempt,
                 };
-                (self.limit(&round, of_round)?, room)
+                (self.limit(&round, of_round)?, rule)
             }
         };
-        if bytes > limit { Err(Refusal::TooLong { limit, found: bytes }) } else { Ok(room) }
+        if bytes > limit { Err(Refusal::TooLong { limit, found: bytes }) } else { Ok(rule) }
     }
 
     /// Refuses a removal. Only the server removes objects, and only those that carry numbers
-    /// (contributions, sums, masked sums, answers). The round must be taken or aborted, and the
+    /// (contributions, sums, masked sums, answers). The round must be saved or aborted, and the
     /// server must have signed the note of their removal.
     pub(super) fn check_removal(&self, party: Party, key: &Key) -> Result<(), Refusal> {
         let remover = Party::Server;
@@ -95,7 +95,7 @@ impl Admission {
             let note = self.round(session, number)?.removed()?;
             note.map(|note| note.digest()).ok_or(Refusal::Kept)
         };
-        kept(&self.removed, (session, number), noted).map(drop)
+        cached(&self.removed, (session, number), noted).map(drop)
     }
 
     /// Maximum bytes of the objects that end a round.
@@ -158,7 +158,7 @@ impl Admission {
             }
             RoundKey::End => self.end_limit(round),
             RoundKey::Done | RoundKey::Folded(_) | RoundKey::Asked | RoundKey::Answered => of_shards(round),
-            RoundKey::Open | RoundKey::Checked(..) | RoundKey::Taken | RoundKey::Removed => SMALL,
+            RoundKey::Open | RoundKey::Checked(..) | RoundKey::Saved | RoundKey::Removed => SMALL,
         })
     }
 
@@ -181,7 +181,7 @@ impl Admission {
                 RoundKey::Done => self.signed::<Done>(key, bytes).map(drop),
                 RoundKey::Asked => self.signed::<Asked>(key, bytes).map(drop),
                 RoundKey::Answered => self.signed::<Answered>(key, bytes).map(drop),
-                RoundKey::Taken => self.signed::<Taken>(key, bytes).map(drop),
+                RoundKey::Saved => self.signed::<Saved>(key, bytes).map(drop),
                 RoundKey::Removed => {
                     let note = self.signed::<Removed>(key, bytes)?;
                     check_note(&self.round(*session, *number)?, &note)
@@ -205,16 +205,18 @@ impl Admission {
     }
 
     fn session(&self, session: SessionId) -> Result<OpenSession, Refusal> {
-        kept(&self.sessions, session, || Ok(OpenSession::find(&self.store, &self.consortium, Some(session))?))
+        cached(&self.sessions, session, || {
+            Ok(OpenSession::find(&self.store, &self.consortium, Some(session))?)
+        })
     }
 
     fn round(&self, session: SessionId, number: u64) -> Result<OpenRound, Refusal> {
-        kept(&self.rounds, (session, number), || Ok(self.session(session)?.round(Some(number))?))
+        cached(&self.rounds, (session, number), || Ok(self.session(session)?.round(Some(number))?))
     }
 }
 
 /// A declared session or round. It never changes, so it is read once.
-fn kept<K: Ord + Copy, V: Clone>(
+fn cached<K: Ord + Copy, V: Clone>(
     known: &Mutex<BTreeMap<K, V>>,
     name: K,
     read: impl FnOnce() -> Result<V, Refusal>,
@@ -225,21 +227,21 @@ fn kept<K: Ord + Copy, V: Clone>(
     }
     let found = read()?;
     let mut known = known();
-    while known.len() >= KEPT {
+    while known.len() >= MAX_CACHED {
         known.pop_first();
     }
     known.insert(name, found.clone());
     Ok(found)
 }
 
-/// Refuses a note of removal for a round that is neither taken nor aborted.
+/// Refuses a note of removal for a round that is neither saved nor aborted.
 fn check_note(round: &OpenRound, note: &Signed<Removed>) -> Result<(), Refusal> {
     match round.last_digest()? {
         Some(last) if last == note.body().last => Ok(()),
         Some(_) => {
             Err(Refusal::Object("the last object in the note is not the last object of the round".to_owned()))
         }
-        None => Err(Refusal::Object("the round is neither taken nor aborted".to_owned())),
+        None => Err(Refusal::Object("the round is neither saved nor aborted".to_owned())),
     }
 }
 

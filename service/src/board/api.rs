@@ -87,7 +87,7 @@ impl Shared {
     }
 
     /// Wakes requests that wait for this kind of object.
-    fn tell(&self, key: &Key) {
+    fn notify(&self, key: &Key) {
         let waited_for = match key {
             Key::Round(_, _, of_round) if of_round.is_sealed() => return,
             Key::Round(_, _, RoundKey::Commit(_) | RoundKey::Checked(..) | RoundKey::Folded(_))
@@ -105,9 +105,9 @@ impl Shared {
         refusal.clone().into_response()
     }
 
-    /// Waits for room for an object of this length, in the order of requests. A request that waits
-    /// too long is refused and must be retried.
-    async fn room(&self, bytes: u64) -> Result<OwnedSemaphorePermit, Refusal> {
+    /// Waits for memory for an object of this length, in the order of requests. A request that
+    /// waits too long is refused and must be retried.
+    async fn reserve_memory(&self, bytes: u64) -> Result<OwnedSemaphorePermit, Refusal> {
         // An object that is larger than the whole memory takes all of it.
         let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).clamp(1, self.units);
         let memory: Arc<Semaphore> = Arc::clone(&self.memory);
@@ -154,23 +154,23 @@ async fn write_checked(
     let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let length: u64 = length.ok_or(Refusal::Length)?;
     let checked = blocking(shared, move |shared| {
-        let room = shared.admission.check(party, &key, length)?;
-        shared.space.check(&key, length, room)?;
-        Ok(room)
+        let rule = shared.admission.check(party, &key, length)?;
+        shared.space.check(&key, length, rule)?;
+        Ok(rule)
     });
-    let room_in_store = checked.await?;
-    let _room = shared.room(length).await?;
+    let rule = checked.await?;
+    let _memory = shared.reserve_memory(length).await?;
     let contents = body::read(body, length, shared.grace, &shared.buffers).await?;
     let written = blocking(shared, move |shared| {
         shared.admission.verify(&key, &contents)?;
-        let written = shared.space.put(&key, contents.clone(), room_in_store);
+        let written = shared.space.put(&key, contents.clone(), rule);
         shared.buffers.give_back(contents);
         written
     });
     let written = written.await?;
     shared.metrics.received.get_or_create(&ByParty { party: label(party) }).inc_by(length);
     if written == Written::New {
-        shared.tell(&key);
+        shared.notify(&key);
     }
     Ok(written)
 }
@@ -239,7 +239,7 @@ async fn read_checked(
         }
     };
     let bytes = range.as_ref().map_or(length, |range| range.end - range.start);
-    let room = shared.room(bytes).await?;
+    let memory = shared.reserve_memory(bytes).await?;
     let wanted = range.clone();
     let contents = blocking(shared, move |shared| {
         let found = match wanted {
@@ -250,9 +250,9 @@ async fn read_checked(
     });
     let contents = contents.await?;
     shared.metrics.sent.get_or_create(&ByParty { party: label(party) }).inc_by(contents.len() as u64);
-    // The room is released when the answer has been sent or abandoned.
+    // The memory is released when the answer has been sent or abandoned.
     let held = futures_util::stream::once(async move {
-        let _room = room;
+        let _memory = memory;
         Ok::<_, std::convert::Infallible>(contents)
     });
     let mut response = Response::new(Body::from_stream(held));

@@ -19,16 +19,16 @@ use super::{api, shared::Shared};
 use crate::parties::label;
 
 /// Time for a handshake. When a thousand clients begin at the same time, one may take ten seconds.
-const HANDSHAKE: Duration = Duration::from_secs(30);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Time for the head of a request.
-const PATIENCE: Duration = Duration::from_secs(10);
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Maximum bytes that a connection buffers. There may be thousands of connections.
 const BUFFER: usize = 32 << 10;
 
 /// Time for running requests when the board stops.
-const FAREWELL: Duration = Duration::from_secs(30);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) async fn serve(
     shared: &Arc<Shared>,
@@ -66,14 +66,14 @@ pub(super) async fn serve(
     }
     drop(listener);
     tracing::info!("stopping: no new connections");
-    if timeout(FAREWELL, graceful.shutdown()).await.is_err() {
+    if timeout(SHUTDOWN_TIMEOUT, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests were under way for too long, and are cut off");
     }
 }
 
 async fn connection(shared: &Arc<Shared>, acceptor: TlsAcceptor, stream: TcpStream, watcher: Watcher) {
     let _ = stream.set_nodelay(true);
-    let stream: TlsStream<TcpStream> = match timeout(HANDSHAKE, acceptor.accept(stream)).await {
+    let stream: TlsStream<TcpStream> = match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             shared.metrics.handshakes_failed.inc();
@@ -95,7 +95,7 @@ async fn connection(shared: &Arc<Shared>, acceptor: TlsAcceptor, stream: TcpStre
     let service = api::router(Arc::clone(shared)).layer(Extension(party));
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE)
+        .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     if let Err(error) = watcher.watch(served).await {

@@ -65,7 +65,7 @@ fn rounds(session: &Status, consortium: &Consortium) -> Markup {
                 tr { th { "Round" } th { "State" } th { "Committed" } th { "Clients" } th { "Refused" } th.number { "Size" } }
             }
             tbody {
-                @for round in session.rounds.iter().rev().take(SHOWN) { (row(round, consortium)) }
+                @for round in session.rounds.iter().rev().take(MAX_ROUNDS) { (row(round, consortium)) }
                 @if session.rounds.is_empty() { tr { td colspan="6" { "No round yet." } } }
             }
         }
@@ -143,7 +143,7 @@ fn rate(bytes: f64) -> String {
 }
 
 /// Maximum rounds of a session on the page. The latest ones are shown.
-const SHOWN: usize = 50;
+const MAX_ROUNDS: usize = 50;
 
 /// Seconds after which a browser reloads the page.
 const SECONDS: u32 = 5;

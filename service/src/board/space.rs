@@ -13,14 +13,14 @@ use crate::{
     store::{Quota, Result, Store, Written},
 };
 
-/// The room that a write asks for.
+/// Whether the limit of the store applies to a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Room {
-    /// It must leave this number of bytes free for the objects that end its round.
-    Leaving(u64),
-    /// It ends a round: sums, receipts, notes. It is always taken, so that a full store stops no
-    /// round and can be emptied.
-    Always,
+pub(super) enum SpaceRule {
+    /// It applies, and this number of bytes stays free for the objects that end the round.
+    Reserve(u64),
+    /// It does not apply, because the write ends a round: sums, receipts, notes. So a full store
+    /// stops no round and can be emptied.
+    Exempt,
 }
 
 /// A store with a limit for the bytes of all of its objects together.
@@ -71,23 +71,23 @@ impl Space {
     }
 
     /// Refuses a write before its body is read.
-    pub(super) fn check(&self, key: &Key, bytes: u64, room: Room) -> Result<(), Refusal> {
-        if self.fits(bytes, room).is_ok() || self.store.length(key)?.is_some() {
+    pub(super) fn check(&self, key: &Key, bytes: u64, rule: SpaceRule) -> Result<(), Refusal> {
+        if self.fits(bytes, rule).is_ok() || self.store.length(key)?.is_some() {
             return Ok(());
         }
         // Another process may have removed objects.
         self.count_again()?;
-        self.fits(bytes, room).map_err(|quota| Refusal::Full(Some(quota)))
+        self.fits(bytes, rule).map_err(|quota| Refusal::Full(Some(quota)))
     }
 
     /// Writes an object, and counts it.
-    pub(super) fn put(&self, key: &Key, contents: Bytes, room: Room) -> Result<Written, Refusal> {
+    pub(super) fn put(&self, key: &Key, contents: Bytes, rule: SpaceRule) -> Result<Written, Refusal> {
         let bytes = contents.len() as u64;
-        self.check(key, bytes, room)?;
+        self.check(key, bytes, rule)?;
         let _writing = self.counting.read().unwrap_or_else(PoisonError::into_inner);
         {
             let mut count = self.count();
-            let quota = self.fits_in(&count, bytes, room);
+            let quota = self.fits_in(&count, bytes, rule);
             if let Err(quota) = quota
                 && self.store.length(key)?.is_none()
             {
@@ -114,12 +114,12 @@ impl Space {
         Ok(())
     }
 
-    fn fits(&self, bytes: u64, room: Room) -> std::result::Result<(), Quota> {
-        self.fits_in(&self.count(), bytes, room)
+    fn fits(&self, bytes: u64, rule: SpaceRule) -> std::result::Result<(), Quota> {
+        self.fits_in(&self.count(), bytes, rule)
     }
 
-    fn fits_in(&self, count: &Count, bytes: u64, room: Room) -> std::result::Result<(), Quota> {
-        let (Some(limit), Room::Leaving(reserved)) = (self.limit, room) else { return Ok(()) };
+    fn fits_in(&self, count: &Count, bytes: u64, rule: SpaceRule) -> std::result::Result<(), Quota> {
+        let (Some(limit), SpaceRule::Reserve(reserved)) = (self.limit, rule) else { return Ok(()) };
         let stored = count.stored;
         let needed = stored.saturating_add(bytes).saturating_add(reserved);
         if needed <= limit { Ok(()) } else { Err(Quota { limit, stored, reserved, asked: bytes }) }
@@ -159,8 +159,8 @@ mod tests {
         Key::Round(SessionId::from_bytes([7; 16]), 0, RoundKey::Sum(shard))
     }
 
-    fn put(space: &Space, shard: u32, bytes: usize, room: Room) -> Result<Written, Refusal> {
-        space.put(&key(shard), vec![0; bytes].into(), room)
+    fn put(space: &Space, shard: u32, bytes: usize, rule: SpaceRule) -> Result<Written, Refusal> {
+        space.put(&key(shard), vec![0; bytes].into(), rule)
     }
 
     fn full(stored: u64, reserved: u64, asked: u64) -> Result<Written, Refusal> {
@@ -173,16 +173,16 @@ mod tests {
         store.put(&key(0), vec![0; 30]).unwrap();
         let space = Space::new(store.clone(), Some(100)).unwrap();
         assert_eq!(space.usage(), Some((30, 100)), "what was there before");
-        let free = Room::Leaving(0);
+        let free = SpaceRule::Reserve(0);
         assert_eq!(put(&space, 1, 60, free), Ok(Written::New));
-        assert_eq!(put(&space, 1, 60, free), Ok(Written::Same), "again, when there is no room for it twice");
+        assert_eq!(put(&space, 1, 60, free), Ok(Written::Same), "again, when there is no space for it twice");
         assert_eq!(put(&space, 1, 61, free), Err(Refusal::Conflict));
         assert_eq!(space.usage(), Some((90, 100)));
         assert_eq!(put(&space, 2, 11, free), full(90, 0, 11));
-        assert_eq!(put(&space, 2, 6, Room::Leaving(5)), full(90, 5, 6));
+        assert_eq!(put(&space, 2, 6, SpaceRule::Reserve(5)), full(90, 5, 6));
         assert_eq!(store.length(&key(2)), Ok(None));
-        assert_eq!(put(&space, 2, 5, Room::Leaving(5)), Ok(Written::New));
-        assert_eq!(put(&space, 3, 50, Room::Always), Ok(Written::New));
+        assert_eq!(put(&space, 2, 5, SpaceRule::Reserve(5)), Ok(Written::New));
+        assert_eq!(put(&space, 3, 50, SpaceRule::Exempt), Ok(Written::New));
         assert_eq!(put(&space, 4, 1, free), full(145, 0, 1));
         space.remove(&key(1)).unwrap();
         space.remove(&key(1)).unwrap();
@@ -197,8 +197,9 @@ mod tests {
         let space = Space::new(store.clone(), Some(100)).unwrap();
         let written: Vec<_> = std::thread::scope(|scope| {
             let space = &space;
-            let writers: Vec<_> =
-                (0..32).map(|shard| scope.spawn(move || put(space, shard, 7, Room::Leaving(0)))).collect();
+            let writers: Vec<_> = (0..32)
+                .map(|shard| scope.spawn(move || put(space, shard, 7, SpaceRule::Reserve(0))))
+                .collect();
             writers.into_iter().map(|writer| writer.join().unwrap()).collect()
         });
         assert_eq!(written.iter().filter(|written| written.is_ok()).count(), 100 / 7);
@@ -209,7 +210,7 @@ mod tests {
     #[test]
     fn without_a_limit_nothing_is_counted_or_refused() {
         let space = Space::new(Store::memory(), None).unwrap();
-        assert_eq!(put(&space, 0, 1 << 20, Room::Leaving(u64::MAX)), Ok(Written::New));
+        assert_eq!(put(&space, 0, 1 << 20, SpaceRule::Reserve(u64::MAX)), Ok(Written::New));
         assert_eq!(space.usage(), None);
     }
 }

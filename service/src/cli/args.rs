@@ -154,7 +154,7 @@ pub(crate) enum Session {
 pub(crate) enum Round {
     /// Server: declare a round that averages the tensors of a model
     Open(OpenArgs),
-    /// Server: remove contributions and sums of a round that was taken or aborted. Signed objects
+    /// Server: remove contributions and sums of a round that was saved or aborted. Signed objects
     /// stay
     Remove {
         #[command(flatten)]
@@ -231,7 +231,7 @@ pub(crate) struct Submit {
     #[arg(long)]
     pub(crate) wait: bool,
     #[command(flatten)]
-    pub(crate) patience: PatienceArg,
+    pub(crate) timeout: TimeoutArg,
     #[command(flatten)]
     pub(crate) backend: BackendArg,
 }
@@ -247,7 +247,7 @@ pub(crate) struct Aggregate {
     #[arg(long, value_name = "N")]
     pub(crate) workers: Option<NonZeroU32>,
     #[command(flatten)]
-    pub(crate) patience: PatienceArg,
+    pub(crate) timeout: TimeoutArg,
     #[command(flatten)]
     pub(crate) backend: BackendArg,
 }
@@ -261,7 +261,7 @@ pub(crate) struct Fold {
     #[arg(long, env = "CIPHERFOLD_SHARD", value_name = "I/N", value_parser = worker)]
     pub(crate) shard: WorkerIndex,
     #[command(flatten)]
-    pub(crate) patience: PatienceArg,
+    pub(crate) timeout: TimeoutArg,
     #[command(flatten)]
     pub(crate) backend: BackendArg,
 }
@@ -274,7 +274,7 @@ pub(crate) struct Pull {
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
     #[command(flatten)]
-    pub(crate) patience: PatienceArg,
+    pub(crate) timeout: TimeoutArg,
     #[command(flatten)]
     pub(crate) backend: BackendArg,
 }
@@ -290,7 +290,7 @@ pub(crate) struct Decrypt {
     #[arg(long, default_value_t = 2.0, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) poll: f64,
     #[command(flatten)]
-    pub(crate) patience: PatienceArg,
+    pub(crate) timeout: TimeoutArg,
     #[command(flatten)]
     pub(crate) backend: BackendArg,
 }
@@ -439,10 +439,10 @@ pub(crate) struct SessionArg {
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct PatienceArg {
+pub(crate) struct TimeoutArg {
     /// Seconds to wait for other parties
     #[arg(long, default_value_t = 3600.0, value_name = "SECONDS", value_parser = seconds)]
-    pub(crate) patience: f64,
+    pub(crate) timeout: f64,
 }
 
 #[derive(Debug, clap::Args)]

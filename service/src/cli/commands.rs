@@ -9,7 +9,7 @@ use cipherfold_service::{
     inspect,
     parties::label,
     progress::Progress,
-    roles::{self, Patience},
+    roles::{self, Timeout},
     round::{Declaration, OpenRound, OpenSession, only_session, unix_time},
 };
 use serde_json::json;
@@ -187,8 +187,8 @@ fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn patience(args: &args::PatienceArg) -> Patience {
-    Patience::of(Duration::from_secs_f64(args.patience))
+fn timeout(args: &args::TimeoutArg) -> Timeout {
+    Timeout::of(Duration::from_secs_f64(args.timeout))
 }
 
 fn submit(args: &args::Submit, output: &Output) -> Result<()> {
@@ -200,12 +200,12 @@ fn submit(args: &args::Submit, output: &Output) -> Result<()> {
         allow_clipping: args.allow_clipping,
         short_exponents: args.short_exponents,
         backend: args.backend.backend,
-        patience: patience(&args.patience),
+        timeout: timeout(&args.timeout),
     };
     let submitted = roles::submit(&home, &round, submission, output)?;
     if args.wait {
         output.note(&"committed; waiting for the end of the round");
-        roles::wait_for_end(&home, &round, patience(&args.patience))?;
+        roles::wait_for_end(&home, &round, timeout(&args.timeout))?;
     }
     let value = json!({
         "round": round.number(), "attempt": submitted.attempt, "bytes": submitted.bytes, "clipped": submitted.clipped,
@@ -230,7 +230,7 @@ fn aggregate(args: &args::Aggregate, output: &Output) -> Result<()> {
     let aggregation = roles::Aggregation {
         backend: args.backend.backend,
         pause: Duration::from_secs_f64(args.poll),
-        patience: patience(&args.patience),
+        timeout: timeout(&args.timeout),
         workers: args.workers,
     };
     let ended = roles::aggregate(&home, &round, aggregation, output)?;
@@ -253,7 +253,7 @@ fn aggregate(args: &args::Aggregate, output: &Output) -> Result<()> {
 fn fold(args: &args::Fold, output: &Output) -> Result<()> {
     let home = Home::open(&args.at.home.home)?;
     let round = find_round(&home, &args.at)?;
-    let waiting = (args.backend.backend, patience(&args.patience));
+    let waiting = (args.backend.backend, timeout(&args.timeout));
     let sums = roles::fold_shards(&home, &round, args.shard, waiting, output)?;
     let digests: Vec<_> = sums.iter().map(|sum| sum.digest.to_string()).collect();
     let value = json!({ "round": round.number(), "worker": args.shard.to_string(), "sums": digests });
@@ -269,7 +269,7 @@ fn fold(args: &args::Fold, output: &Output) -> Result<()> {
 fn pull(args: &args::Pull, output: &Output) -> Result<()> {
     let home = Home::open(&args.at.home.home)?;
     let round = find_round(&home, &args.at)?;
-    let waiting = (args.backend.backend, patience(&args.patience));
+    let waiting = (args.backend.backend, timeout(&args.timeout));
     let pulled = roles::pull(&home, &round, &args.out, waiting, output)?;
     let value = json!({
         "round": round.number(), "participants": pulled.participants, "total_weight": pulled.total_weight,
@@ -294,7 +294,7 @@ fn decrypt(args: &args::Decrypt, output: &Output) -> Result<()> {
         match roles::decrypt_all(&home, &session, backend, pause, output)? {}
     }
     let round = find_round(&home, &args.at)?;
-    let decrypted = roles::decrypt(&home, &round, (backend, patience(&args.patience)), output)?;
+    let decrypted = roles::decrypt(&home, &round, (backend, timeout(&args.timeout)), output)?;
     let value = json!({
         "round": round.number(), "ciphertexts": decrypted.ciphertexts, "clients": decrypted.clients,
         "earlier": decrypted.earlier,
@@ -353,7 +353,7 @@ fn show_status(at: &At, output: &Output) -> Result<()> {
 }
 
 fn show_plan(args: &args::Plan, output: &Output) -> Result<()> {
-    let idea = inspect::Idea {
+    let round = inspect::PlannedRound {
         clients: args.clients,
         values: args.values,
         bits: args.bits,
@@ -366,7 +366,7 @@ fn show_plan(args: &args::Plan, output: &Output) -> Result<()> {
         additions: rates[1],
         decryptions: rates[2],
     });
-    let found = inspect::plan(idea, rates, args.network.map(|gbits| gbits * 1e9))?;
+    let found = inspect::plan(round, rates, args.network.map(|gbits| gbits * 1e9))?;
     let mut text = format!(
         "{} an update, {} values in each\n{} an update, {:.2} bytes a value, in {} of about 4 MiB\n{} a round, {} additions\n\
          error of the mean at most {:.1e} for values from -1 to 1",

@@ -18,7 +18,7 @@ use cipherfold_service::{
     inspect::audit,
     parties::label,
     progress::Progress,
-    roles::{self, Aggregation, NewSession, Patience, Pulled, Submission},
+    roles::{self, Aggregation, NewSession, Pulled, Submission, Timeout},
     round::{Declaration, OpenRound, OpenSession, unix_time},
 };
 use rand_core::{Rng, UnwrapErr};
@@ -44,7 +44,7 @@ pub(crate) struct Setting {
 
 /// The result of a demonstration.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct Shown {
+pub(crate) struct DemoResult {
     /// Number of values of the mean.
     pub(crate) values: u64,
     /// Number of clients in it.
@@ -61,7 +61,7 @@ pub(crate) struct Shown {
 ///
 /// Those of the roles; [`Error::Setting`] if the mean differs by more than the grid allows, or the
 /// audit finds faults.
-pub(crate) fn run(setting: &Setting, progress: &dyn Progress) -> Result<Shown> {
+pub(crate) fn run(setting: &Setting, progress: &dyn Progress) -> Result<DemoResult> {
     let temporary = tempfile::tempdir().map_err(FileError::at(Path::new("a temporary directory")))?;
     let directory = setting.directory.as_deref().unwrap_or(temporary.path());
     let store = match &setting.directory {
@@ -158,10 +158,10 @@ fn play(
     backend: BackendChoice,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let patience = Patience::of(Duration::from_secs(600));
+    let timeout = Timeout::of(Duration::from_secs(600));
     thread::scope(|scope| {
-        let aggregation = Aggregation { backend, pause: Duration::from_millis(50), patience, workers: None };
-        let adding = scope.spawn(move || roles::aggregate(aggregator, round, aggregation, progress));
+        let aggregation = Aggregation { backend, pause: Duration::from_millis(50), timeout, workers: None };
+        let aggregating = scope.spawn(move || roles::aggregate(aggregator, round, aggregation, progress));
         let submitting: Vec<_> = clients
             .iter()
             .zip(updates)
@@ -173,7 +173,7 @@ fn play(
                         allow_clipping: false,
                         short_exponents: false,
                         backend,
-                        patience,
+                        timeout,
                     };
                     let submitted = roles::submit(home, round, submission, progress)?;
                     progress.note(&format_args!(
@@ -188,7 +188,7 @@ fn play(
         for client in submitting {
             client.join().expect("clients do not panic")?;
         }
-        let ended = adding.join().expect("the aggregator does not panic")?;
+        let ended = aggregating.join().expect("the aggregator does not panic")?;
         progress.note(&format_args!("aggregator: the sum is over clients {:?}", ended.participants));
         Ok(())
     })
@@ -203,17 +203,17 @@ fn pull(
     backend: BackendChoice,
     progress: &dyn Progress,
 ) -> Result<Pulled> {
-    let patience = Patience::of(Duration::from_secs(60));
+    let timeout = Timeout::of(Duration::from_secs(60));
     thread::scope(|scope| {
         let decrypting = key_holder.map(|home| {
             scope.spawn(move || -> Result<()> {
-                let decrypted = roles::decrypt(home, round, (backend, patience), progress)?;
+                let decrypted = roles::decrypt(home, round, (backend, timeout), progress)?;
                 progress
                     .note(&format_args!("key-holder: decrypted {} masked numbers", decrypted.ciphertexts));
                 Ok(())
             })
         });
-        let pulled = roles::pull(server, round, out, (backend, patience), progress);
+        let pulled = roles::pull(server, round, out, (backend, timeout), progress);
         if let Some(decrypting) = decrypting {
             decrypting.join().expect("the key holder does not panic")?;
         }
@@ -243,7 +243,7 @@ fn write_update(path: &Path, values: u64) -> Result<()> {
     Ok(())
 }
 
-fn compare(round: &OpenRound, updates: &[PathBuf], out: &Path, clients: usize) -> Result<Shown> {
+fn compare(round: &OpenRound, updates: &[PathBuf], out: &Path, clients: usize) -> Result<DemoResult> {
     let error_bound =
         round.spec().error_bounds().iter().flat_map(|bounds| bounds.iter().copied()).fold(0.0, f64::max);
     let mean = UpdateFile::open(out)?;
@@ -269,7 +269,7 @@ fn compare(round: &OpenRound, updates: &[PathBuf], out: &Path, clients: usize) -
         let reason = format!("{largest_error:e} off, the grid allows {allowed:e}");
         return Err(Error::Setting { setting: "mean", reason });
     }
-    Ok(Shown { values: round.spec().costs().values, clients, largest_error, error_bound: allowed })
+    Ok(DemoResult { values: round.spec().costs().values, clients, largest_error, error_bound: allowed })
 }
 
 const CLIP: f64 = 1.0;

@@ -202,8 +202,8 @@ impl Audit<'_> {
         if round.has_key_holder() {
             self.asked(&round, keys, &done)?;
         }
-        if keys.contains(&RoundKey::Taken) {
-            self.check(round.key(RoundKey::Taken), round.taken(&done))?;
+        if keys.contains(&RoundKey::Saved) {
+            self.check(round.key(RoundKey::Saved), round.saved(&done))?;
         }
         if !self.removed
             && let Some(worker) = self.worker(&round)?
@@ -411,7 +411,7 @@ impl Audit<'_> {
         let key = round.key(RoundKey::Asked);
         if !keys.contains(&RoundKey::Asked) {
             let is_later =
-                |key: &RoundKey| matches!(key, RoundKey::Answer(_) | RoundKey::Answered | RoundKey::Taken);
+                |key: &RoundKey| matches!(key, RoundKey::Answer(_) | RoundKey::Answered | RoundKey::Saved);
             if keys.iter().any(is_later) {
                 self.find(key, "is missing, and there are objects that come after it");
                 self.seen.insert(round.key(RoundKey::Answered));
@@ -439,7 +439,7 @@ impl Audit<'_> {
     ) -> Result<()> {
         let key = round.key(RoundKey::Answered);
         if !keys.contains(&RoundKey::Answered) {
-            if keys.contains(&RoundKey::Taken) {
+            if keys.contains(&RoundKey::Saved) {
                 self.find(key, "is missing, and there are objects that come after it");
             }
             return Ok(());
@@ -498,6 +498,6 @@ impl Audit<'_> {
 fn is_after_done(key: RoundKey) -> bool {
     matches!(
         key,
-        RoundKey::Masked(_) | RoundKey::Asked | RoundKey::Answer(_) | RoundKey::Answered | RoundKey::Taken
+        RoundKey::Masked(_) | RoundKey::Asked | RoundKey::Answer(_) | RoundKey::Answered | RoundKey::Saved
     )
 }

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 
 /// The parameters of a planned round.
 #[derive(Clone, Copy, Debug)]
-pub struct Idea {
+pub struct PlannedRound {
     /// Maximum number of clients.
     pub clients: u32,
     /// Values of an update.
@@ -72,22 +72,22 @@ pub struct Arithmetic {
 /// # Errors
 ///
 /// Those of [`RoundSpec::new`]; [`Error::Setting`] for more values than this machine can count.
-pub fn plan(idea: Idea, rates: Option<Rates>, network_bits_per_second: Option<f64>) -> Result<Plan> {
+pub fn plan(round: PlannedRound, rates: Option<Rates>, network_bits_per_second: Option<f64>) -> Result<Plan> {
     let too_many =
         |_| Error::Setting { setting: "--values", reason: "more than this machine can count".to_owned() };
-    let values = usize::try_from(idea.values).map_err(too_many)?;
-    let encoding = Encoding::Mean(Quantizer::symmetric(1.0, idea.bits)?);
+    let values = usize::try_from(round.values).map_err(too_many)?;
+    let encoding = Encoding::Mean(Quantizer::symmetric(1.0, round.bits)?);
     let sum = SumSpec::new(Structure::leaf(TensorSpec::new(DType::F32, [values], encoding)));
     let spec = RoundSpec::new(RoundParameters {
         session: SessionId::from_bytes([0; SessionId::LEN]),
         round: 0,
-        key_bits: idea.key_bits,
+        key_bits: round.key_bits,
         key_holding: KeyHolding::Server,
         offer: Digest::NONE,
-        sums: vec![idea.max_weight.map_or(sum.clone(), |max| sum.weighted(max))],
-        max_clients: idea.clients,
-        min_clients: idea.clients.min(2),
-        chunk_ciphertexts: idea.chunk_ciphertexts,
+        sums: vec![round.max_weight.map_or(sum.clone(), |max| sum.weighted(max))],
+        max_clients: round.clients,
+        min_clients: round.clients.min(2),
+        chunk_ciphertexts: round.chunk_ciphertexts,
     })?;
     let costs = spec.costs();
     let bounds = spec.error_bounds();
@@ -99,7 +99,7 @@ pub fn plan(idea: Idea, rates: Option<Rates>, network_bits_per_second: Option<f6
         bytes_per_value: costs.bytes_per_value(),
         error_bound: bounds.iter().flat_map(Structure::iter).copied().fold(0.0, f64::max),
         shards: costs.update_bytes.div_ceil(4 << 20).clamp(1, costs.messages.max(1)),
-        additions: costs.ciphertexts.saturating_mul(idea.clients.into()),
+        additions: costs.ciphertexts.saturating_mul(round.clients.into()),
         network_seconds: network_bits_per_second.map(|rate| seconds_on_network(&costs, rate)),
         arithmetic: rates.map(|rates| arithmetic(&costs, rates)),
     })
@@ -123,7 +123,7 @@ fn arithmetic(costs: &RoundCosts, rates: Rates) -> Arithmetic {
 mod tests {
     use super::*;
 
-    const LARGE: Idea = Idea {
+    const LARGE: PlannedRound = PlannedRound {
         clients: 1000,
         values: 1_000_000_000,
         bits: 16,
@@ -155,8 +155,8 @@ mod tests {
 
     #[test]
     fn rounds_that_cannot_be_are_refused() {
-        assert!(plan(Idea { key_bits: 1000, ..LARGE }, None, None).is_err());
-        assert!(plan(Idea { clients: 0, ..LARGE }, None, None).is_err());
-        assert!(plan(Idea { bits: 64, ..LARGE }, None, None).is_err());
+        assert!(plan(PlannedRound { key_bits: 1000, ..LARGE }, None, None).is_err());
+        assert!(plan(PlannedRound { clients: 0, ..LARGE }, None, None).is_err());
+        assert!(plan(PlannedRound { bits: 64, ..LARGE }, None, None).is_err());
     }
 }

@@ -32,7 +32,7 @@ pub struct Status {
 pub struct RoundStatus {
     /// Its number.
     pub round: u64,
-    /// `open`, `closed`, `aborted`, `done`, `taken`; with a key holder `asked` and `answered` after
+    /// `open`, `closed`, `aborted`, `done`, `saved`; with a key holder `asked` and `answered` after
     /// `done`; `invalid` with a problem.
     pub state: &'static str,
     /// The fault, if an object of the round is invalid.

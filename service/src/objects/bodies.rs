@@ -183,9 +183,9 @@ pub struct Answered {
     pub answers: Vec<PartDigest>,
 }
 
-/// The server has stored the result.
+/// The server has saved the result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Taken {
+pub struct Saved {
     /// The digest of the round's `done` object.
     pub done: Sha256,
     /// A digest of the result, keyed with a secret of the server, because the result itself may be
@@ -215,7 +215,7 @@ pub struct Folded {
 /// Contributions and sums of a round were removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Removed {
-    /// The digest of the round's `taken` object, or of its `end` if it has no sum.
+    /// The digest of the round's `saved` object, or of its `end` if it has no sum.
     pub last: Sha256,
 }
 
@@ -251,8 +251,8 @@ impl Body for Answered {
     const KIND: Kind = Kind::Answered;
 }
 
-impl Body for Taken {
-    const KIND: Kind = Kind::Taken;
+impl Body for Saved {
+    const KIND: Kind = Kind::Saved;
 }
 
 impl Body for Checked {

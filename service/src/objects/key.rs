@@ -13,17 +13,17 @@ use crate::parties::{decimal, from_label, label};
 /// {session}/key/{party}                                a party's key for sealed messages        that party
 /// {session}/{round}/open                               the declared round                       server
 /// {session}/{round}/in/{party}/{attempt}/{shard}       sealed contribution                      client
-/// {session}/{round}/commit/{party}                     digests of the valid attempt       client
+/// {session}/{round}/commit/{party}                     digests of the valid attempt             client
 /// {session}/{round}/checked/{i}-of-{n}/{party}         a worker's result for a commitment       aggregator
 /// {session}/{round}/end                                clients in the sum, or why there is none  aggregator
 /// {session}/{round}/sum/{shard}                        encrypted sum                            aggregator
-/// {session}/{round}/folded/{i}-of-{n}                   digests of a worker's sums               aggregator
+/// {session}/{round}/folded/{i}-of-{n}                  digests of a worker's sums               aggregator
 /// {session}/{round}/done                               digests of the sums                      aggregator
 /// {session}/{round}/masked/{shard}                     masked sum, sealed for the key holder    server
 /// {session}/{round}/asked                              digests of the masked sums               server
 /// {session}/{round}/answer/{shard}                     masked sum, decrypted, for the server    key holder
 /// {session}/{round}/answered                           digests of the answers                   key holder
-/// {session}/{round}/taken                              the result was stored                    server
+/// {session}/{round}/saved                              the result was saved                     server
 /// {session}/{round}/removed                            contributions and sums were removed      server
 /// ```
 ///
@@ -73,8 +73,8 @@ pub enum RoundKey {
     Answer(u32),
     /// The digests of the answers.
     Answered,
-    /// The server has stored the result.
-    Taken,
+    /// The server has saved the result.
+    Saved,
     /// Contributions and sums were removed.
     Removed,
 }
@@ -131,7 +131,7 @@ impl Key {
                 RoundKey::Open
                 | RoundKey::Masked(_)
                 | RoundKey::Asked
-                | RoundKey::Taken
+                | RoundKey::Saved
                 | RoundKey::Removed => Party::Server,
                 RoundKey::Answer(_) | RoundKey::Answered => Party::KeyHolder,
                 RoundKey::Part { client, .. } | RoundKey::Commit(client) => Party::Client(*client),
@@ -182,7 +182,7 @@ impl fmt::Display for RoundKey {
             Self::Asked => f.write_str("asked"),
             Self::Answer(shard) => write!(f, "answer/{shard}"),
             Self::Answered => f.write_str("answered"),
-            Self::Taken => f.write_str("taken"),
+            Self::Saved => f.write_str("saved"),
             Self::Removed => f.write_str("removed"),
         }
     }
@@ -230,7 +230,7 @@ fn parse_round(steps: &[&str]) -> Option<RoundKey> {
         ["asked"] => RoundKey::Asked,
         ["answer", shard] => RoundKey::Answer(decimal(shard)?),
         ["answered"] => RoundKey::Answered,
-        ["taken"] => RoundKey::Taken,
+        ["saved"] => RoundKey::Saved,
         ["removed"] => RoundKey::Removed,
         _ => return None,
     })
@@ -268,7 +268,7 @@ mod tests {
             round(RoundKey::End),
             round(RoundKey::Sum(0)),
             round(RoundKey::Done),
-            round(RoundKey::Taken),
+            round(RoundKey::Saved),
             round(RoundKey::Removed),
             round(RoundKey::Masked(3)),
             round(RoundKey::Asked),

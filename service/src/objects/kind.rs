@@ -14,8 +14,8 @@ pub enum Kind {
     End = 4,
     /// All sums are there.
     Done = 5,
-    /// The result was stored.
-    Taken = 6,
+    /// The result was saved.
+    Saved = 6,
     /// A worker's result for a commitment.
     Checked = 7,
     /// The digests of a worker's sums.

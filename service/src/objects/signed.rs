@@ -98,24 +98,24 @@ mod tests {
     use cipherfold::federated::SessionId;
 
     use super::*;
-    use crate::objects::{RoundKey, Taken};
+    use crate::objects::{RoundKey, Saved};
 
-    const KEY: Key = Key::Round(SessionId::from_bytes([1; 16]), 0, RoundKey::Taken);
+    const KEY: Key = Key::Round(SessionId::from_bytes([1; 16]), 0, RoundKey::Saved);
 
-    fn taken() -> (Identity, Taken, Vec<u8>) {
+    fn saved() -> (Identity, Saved, Vec<u8>) {
         let identity = Identity::from_bytes(&[7; 32]);
-        let body = Taken { done: Sha256::of(b"done"), result: Sha256::of(b"result") };
+        let body = Saved { done: Sha256::of(b"done"), result: Sha256::of(b"result") };
         let bytes = sign(&identity, &KEY, &body);
         (identity, body, bytes)
     }
 
-    fn verify(bytes: &[u8], key: &Key, signer: &IdentityKey) -> Result<Signed<Taken>> {
+    fn verify(bytes: &[u8], key: &Key, signer: &IdentityKey) -> Result<Signed<Saved>> {
         Signed::verify(bytes, key, Party::Server, signer)
     }
 
     #[test]
     fn objects_are_read_as_they_are_signed() {
-        let (identity, body, bytes) = taken();
+        let (identity, body, bytes) = saved();
         let read = verify(&bytes, &KEY, &identity.key()).unwrap();
         assert_eq!((read.body(), read.digest()), (&body, Sha256::of(&bytes)));
         assert_eq!(sign(&identity, &KEY, &body), bytes);
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn every_changed_bit_is_refused() {
-        let (identity, _, bytes) = taken();
+        let (identity, _, bytes) = saved();
         for bit in 0..8 * bytes.len() {
             let mut changed = bytes.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
@@ -138,9 +138,9 @@ mod tests {
 
     #[test]
     fn an_object_is_valid_under_its_own_name_and_from_its_author_only() {
-        let (identity, body, bytes) = taken();
+        let (identity, body, bytes) = saved();
         let refused = |key| Err(Error::Signature { key, signer: Party::Server });
-        let moved = Key::Round(KEY.session(), 1, RoundKey::Taken);
+        let moved = Key::Round(KEY.session(), 1, RoundKey::Saved);
         assert_eq!(verify(&bytes, &moved, &identity.key()), refused(moved));
         let other = Identity::from_bytes(&[8; 32]);
         assert_eq!(verify(&bytes, &KEY, &other.key()), refused(KEY));
@@ -148,15 +148,15 @@ mod tests {
         let bare = SigningKey::from_bytes(&identity.expose_bytes());
         let encoded = postcard::to_stdvec(&body).unwrap();
         let signature = bare.sign(&encoded).to_bytes();
-        let forged = [MAGIC, &[VERSION, Kind::Taken as u8], &encoded, &signature].concat();
+        let forged = [MAGIC, &[VERSION, Kind::Saved as u8], &encoded, &signature].concat();
         assert_eq!(verify(&forged, &KEY, &identity.key()), refused(KEY));
     }
 
     #[test]
     fn kinds_and_versions_are_checked() {
-        let (identity, _, mut bytes) = taken();
+        let (identity, _, mut bytes) = saved();
         bytes[MAGIC.len() + 1] = Kind::Done as u8;
-        let kind = Error::Kind { key: KEY, expected: Kind::Taken, found: 5 };
+        let kind = Error::Kind { key: KEY, expected: Kind::Saved, found: 5 };
         assert_eq!(verify(&bytes, &KEY, &identity.key()), Err(kind));
         bytes[MAGIC.len()] = 2;
         let version = Error::Version { key: KEY, expected: 1, found: 2 };

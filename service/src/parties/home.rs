@@ -247,7 +247,7 @@ impl Home {
     /// [`Error::File`], [`Error::OpenToOthers`], [`Error::Identity`] for a file of another length.
     pub fn session_keys(&self, session: SessionId, rng: &mut impl CryptoRng) -> Result<SessionKeys> {
         let path = self.session_directory(session)?.join("box");
-        let bytes = kept(&path, || BoxSecretKey::generate(rng).expose_bytes())?;
+        let bytes = read_or_create(&path, || BoxSecretKey::generate(rng).expose_bytes())?;
         Ok(SessionKeys::from_secret_key(session, self.party, BoxSecretKey::from_bytes(*bytes)))
     }
 
@@ -264,7 +264,7 @@ impl Home {
         rng: &mut impl CryptoRng,
     ) -> Result<Zeroizing<[u8; 32]>> {
         let path = self.round_directory(session, round)?.join("masks");
-        kept(&path, || {
+        read_or_create(&path, || {
             let mut secret = Zeroizing::new([0; 32]);
             rng.fill_bytes(&mut *secret);
             secret
@@ -281,7 +281,7 @@ impl Home {
     /// [`Error::Identity`].
     pub fn record_opened(&self, session: SessionId, round: u64, object: Sha256) -> Result<()> {
         let path = self.round_directory(session, round)?.join("opens");
-        let recorded = Sha256::from_bytes(*kept(&path, || Zeroizing::new(object.to_bytes()))?);
+        let recorded = Sha256::from_bytes(*read_or_create(&path, || Zeroizing::new(object.to_bytes()))?);
         if recorded == object { Ok(()) } else { Err(Error::OtherSum { round, recorded, found: object }) }
     }
 
@@ -344,8 +344,8 @@ impl std::fmt::Debug for Home {
     }
 }
 
-/// The bytes of a file that is made once.
-fn kept<const LEN: usize>(
+/// Reads a file. If there is none, creates it first with the bytes that `make` returns.
+fn read_or_create<const LEN: usize>(
     path: &Path,
     make: impl FnOnce() -> Zeroizing<[u8; LEN]>,
 ) -> Result<Zeroizing<[u8; LEN]>> {

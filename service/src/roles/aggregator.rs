@@ -16,7 +16,7 @@ use std::{
 use cipherfold::{backend::BackendChoice, federated::Party};
 
 use self::{sums::put_sums, workers::Workers};
-use super::{Patience, announce, faults};
+use super::{Timeout, announce, faults};
 use crate::{
     digest::Sha256,
     error::{Error, Result},
@@ -37,7 +37,7 @@ pub struct Aggregation {
     /// The pause between two reads of the store.
     pub pause: Duration,
     /// The time to wait for the server's key, and for workers.
-    pub patience: Patience,
+    pub timeout: Timeout,
     /// The number of workers: other processes that add ([`fold_shards`](super::fold_shards)).
     /// Without workers this process adds.
     pub workers: Option<NonZeroU32>,
@@ -76,35 +76,35 @@ pub fn aggregate(
         return Ok(ended(&end, &done));
     }
     let worker = Worker::new(home, round, aggregation.backend)?;
-    let mut adding = match aggregation.workers {
-        None => Adding::Here(Box::new(worker.fold(0..round.shards())?)),
-        Some(workers) => Adding::There(Workers::new(round, workers.get())),
+    let mut summation = match aggregation.workers {
+        None => Summation::InProcess(Box::new(worker.fold(0..round.shards())?)),
+        Some(workers) => Summation::Workers(Workers::new(round, workers.get())),
     };
     let end = match round.end()? {
         Some(end) => end,
-        None => watch(home, round, &mut adding, aggregation, progress)?,
+        None => watch(home, round, &mut summation, aggregation, progress)?,
     };
     faults::point("aggregator-ended");
-    let done = write_sums(home, round, adding, &end, aggregation, progress)?;
+    let done = write_sums(home, round, summation, &end, aggregation, progress)?;
     faults::point("aggregator-done");
     Ok(ended(&end, &done))
 }
 
-/// The processes that add.
-enum Adding<'w> {
+/// Where contributions are added.
+enum Summation<'w> {
     /// This process.
-    Here(Box<Fold<'w>>),
+    InProcess(Box<Fold<'w>>),
     /// Other processes of the aggregator.
-    There(Workers<'w>),
+    Workers(Workers<'w>),
 }
 
-impl Adding<'_> {
+impl Summation<'_> {
     /// The digest of a client's commitment, or the reason for refusing it. `None` while it is
     /// unknown.
     fn count(&mut self, client: u32) -> Result<Option<Result<Sha256, RefusalReason>>> {
         match self {
-            Self::Here(fold) => fold.count_committed(client).map(Some),
-            Self::There(workers) => workers.verdict(client),
+            Self::InProcess(sums) => sums.count_committed(client).map(Some),
+            Self::Workers(workers) => workers.verdict(client),
         }
     }
 }
@@ -117,9 +117,9 @@ fn ended(end: &Signed<End>, done: &Signed<Done>) -> Ended {
     Ended { participants, refused: end.body().refused.clone(), done: done.digest() }
 }
 
-/// The known clients of a round.
+/// Clients that were counted or refused.
 #[derive(Default)]
-struct Tally {
+struct KnownClients {
     /// With the digests of their commitments.
     counted: BTreeMap<u32, Sha256>,
     refused: BTreeMap<u32, RefusalReason>,
@@ -129,13 +129,13 @@ struct Tally {
 fn watch(
     home: &Home,
     round: &OpenRound,
-    adding: &mut Adding<'_>,
+    summation: &mut Summation<'_>,
     aggregation: Aggregation,
     progress: &dyn Progress,
 ) -> Result<Signed<End>> {
     let maximum = round.spec().parameters().max_clients as usize;
     let deadline = round.declared().body().deadline;
-    let mut tally = Tally::default();
+    let mut known = KnownClients::default();
     let mut last: Option<(Instant, Vec<u32>)> = None;
     loop {
         // The clock is read before the store, so that clients that committed before the deadline
@@ -146,15 +146,15 @@ fn watch(
             None if late => all_commits(round)?,
             None => round.commits()?,
         };
-        let pending = count_all(round, adding, &committed, &mut tally, progress)?;
-        if tally.counted.len() >= maximum || (late && pending == 0) {
-            return close(home, round, &tally);
+        let pending = count_all(round, summation, &committed, &mut known, progress)?;
+        if known.counted.len() >= maximum || (late && pending == 0) {
+            return close(home, round, &known);
         }
         if late {
             let (since, _) = last.get_or_insert((Instant::now(), committed));
-            if since.elapsed() >= aggregation.patience.limit {
+            if since.elapsed() >= aggregation.timeout.limit {
                 let what = format!("the work of workers on {pending} clients");
-                return Err(Error::Waiting { what, seconds: aggregation.patience.limit.as_secs() });
+                return Err(Error::Waiting { what, seconds: aggregation.timeout.limit.as_secs() });
             }
         }
         if let Some(end) = round.end()? {
@@ -185,35 +185,35 @@ fn all_commits(round: &OpenRound) -> Result<Vec<u32>> {
 /// yet.
 fn count_all(
     round: &OpenRound,
-    adding: &mut Adding<'_>,
+    summation: &mut Summation<'_>,
     committed: &[u32],
-    tally: &mut Tally,
+    known: &mut KnownClients,
     progress: &dyn Progress,
 ) -> Result<usize> {
     let parameters = round.spec().parameters();
     let mut pending = 0;
     for client in committed {
-        if tally.counted.len() >= parameters.max_clients as usize {
+        if known.counted.len() >= parameters.max_clients as usize {
             break;
         }
-        if tally.counted.contains_key(client) || tally.refused.contains_key(client) {
+        if known.counted.contains_key(client) || known.refused.contains_key(client) {
             continue;
         }
         let name = label(Party::Client(*client));
-        match adding.count(*client)? {
+        match summation.count(*client)? {
             None => {
                 pending += 1;
                 continue;
             }
             Some(Ok(commit)) => {
-                tally.counted.insert(*client, commit);
+                known.counted.insert(*client, commit);
                 let (counted, minimum, maximum) =
-                    (tally.counted.len(), parameters.min_clients, parameters.max_clients);
+                    (known.counted.len(), parameters.min_clients, parameters.max_clients);
                 progress.note(&format_args!("{name} is counted: {counted} of {minimum} to {maximum}"));
             }
             Some(Err(reason)) => {
                 progress.note(&format_args!("{name} is refused: {reason}"));
-                tally.refused.insert(*client, reason);
+                known.refused.insert(*client, reason);
             }
         }
         faults::point("aggregator-counted");
@@ -222,9 +222,13 @@ fn count_all(
 }
 
 /// Writes the end of a round. If another process of the aggregator was first, its end counts.
-fn close(home: &Home, round: &OpenRound, Tally { counted, refused }: &Tally) -> Result<Signed<End>> {
+fn close(
+    home: &Home,
+    round: &OpenRound,
+    KnownClients { counted, refused }: &KnownClients,
+) -> Result<Signed<End>> {
     let minimum = round.spec().parameters().min_clients;
-    let found = u32::try_from(counted.len()).expect("no more than have room");
+    let found = u32::try_from(counted.len()).expect("there are at most `max_clients`");
     let outcome = if found < minimum {
         Outcome::Aborted(AbortReason::TooFewClients { minimum, found })
     } else {
@@ -248,7 +252,7 @@ fn close(home: &Home, round: &OpenRound, Tally { counted, refused }: &Tally) -> 
 fn write_sums(
     home: &Home,
     round: &OpenRound,
-    adding: Adding<'_>,
+    summation: Summation<'_>,
     end: &Signed<End>,
     aggregation: Aggregation,
     progress: &dyn Progress,
@@ -256,9 +260,9 @@ fn write_sums(
     if let Outcome::Aborted(reason) = end.body().outcome {
         return Err(Error::Aborted { round: round.number(), reason });
     }
-    let sums = match adding {
-        Adding::Here(fold) => put_sums(round, *fold, end, aggregation.patience, progress)?,
-        Adding::There(workers) => workers.sums(end, aggregation.patience)?,
+    let sums = match summation {
+        Summation::InProcess(sums) => put_sums(round, *sums, end, aggregation.timeout, progress)?,
+        Summation::Workers(workers) => workers.sums(end, aggregation.timeout)?,
     };
     let key = round.key(RoundKey::Done);
     round.store().put(&key, sign(home.identity(), &key, &Done { end: end.digest(), sums }))?;

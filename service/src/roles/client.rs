@@ -10,7 +10,7 @@ use rand_core::UnwrapErr;
 pub use update::Submission;
 
 use self::update::CheckedUpdate;
-use super::{Patience, announce, faults};
+use super::{Timeout, announce, faults};
 use crate::{
     error::{Error, Result},
     objects::{Commit, Key, Outcome, PartDigest, RoundKey, sign},
@@ -58,7 +58,7 @@ pub fn submit(
 
     announce(home, round.session())?;
     faults::point("client-announced");
-    let aggregator = submission.patience.wait(
+    let aggregator = submission.timeout.wait(
         round.store(),
         || "the aggregator's key".to_owned(),
         || round.session().announced(Party::Aggregator),
@@ -86,10 +86,10 @@ pub fn submit(
 ///
 /// [`Error::Waiting`], [`Error::Aborted`]; [`Error::Refused`] with the aggregator's reason,
 /// [`Error::RoundOver`] if the commitment came too late.
-pub fn wait_for_end(home: &Home, round: &OpenRound, patience: Patience) -> Result<()> {
+pub fn wait_for_end(home: &Home, round: &OpenRound, timeout: Timeout) -> Result<()> {
     let Party::Client(number) = home.party() else { return Err(Error::NotAClient { found: home.party() }) };
     let end =
-        patience.wait(round.store(), || format!("the end of round {}", round.number()), || round.end())?;
+        timeout.wait(round.store(), || format!("the end of round {}", round.number()), || round.end())?;
     if let Some(refusal) = end.body().refused.iter().find(|refusal| refusal.client == number) {
         return Err(Error::Refused { round: round.number(), reason: refusal.reason });
     }

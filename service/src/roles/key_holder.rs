@@ -12,7 +12,7 @@ use cipherfold::{
     },
 };
 
-use super::{Patience, ahead::fetch_ahead, announce, faults, repeatable::Repeatable};
+use super::{Timeout, announce, faults, prefetch::prefetch_shards, repeatable::Repeatable};
 use crate::{
     digest::Sha256,
     error::{Error, Result},
@@ -56,12 +56,12 @@ struct Request {
 pub fn decrypt(
     home: &Home,
     round: &OpenRound,
-    (backend, patience): (BackendChoice, Patience),
+    (backend, timeout): (BackendChoice, Timeout),
     progress: &dyn Progress,
 ) -> Result<Decrypted> {
     check(home, round.session())?;
     announce(home, round.session())?;
-    let request = patience.wait(
+    let request = timeout.wait(
         round.store(),
         || format!("the server's request for round {}", round.number()),
         || look(round),
@@ -222,7 +222,7 @@ impl Decryption<'_> {
     fn run(&self, progress: &dyn Progress) -> Result<Vec<PartDigest>> {
         let round = self.round;
         let mut answers = Vec::new();
-        fetch_ahead(
+        prefetch_shards(
             0..round.shards(),
             |shard| self.fetch(shard),
             |shard, masked| {

@@ -19,7 +19,7 @@ pub struct Removal {
     pub bytes: u64,
 }
 
-/// Removes contributions, sums and answers of a round whose result was taken, or that was aborted.
+/// Removes contributions, sums and answers of a round whose result was saved, or that was aborted.
 /// Signed objects stay, together with a note of the server, so that audits know why the others are
 /// missing.
 ///

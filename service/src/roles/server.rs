@@ -18,12 +18,12 @@ use cipherfold::{
 use rand_core::UnwrapErr;
 
 use self::{result::ResultFile, sums::SumReader};
-use super::{Patience, ahead::fetch_ahead, announce, faults};
+use super::{Timeout, announce, faults, prefetch::prefetch_shards};
 use crate::{
     digest::Sha256,
     error::{Error, Result},
     file_error::FileError,
-    objects::{Done, Key, Outcome, RoundKey, Signed, Taken, sign},
+    objects::{Done, Key, Outcome, RoundKey, Saved, Signed, sign},
     parties::Home,
     progress::Progress,
     round::{Declaration, OpenRound, OpenSession, declare, template},
@@ -85,19 +85,19 @@ pub fn pull(
     home: &Home,
     round: &OpenRound,
     out: &Path,
-    (backend, patience): (BackendChoice, Patience),
+    (backend, timeout): (BackendChoice, Timeout),
     progress: &dyn Progress,
 ) -> Result<Pulled> {
     home.check_party(Party::Server)?;
     let model = template(home, round)?;
     let output = Output::check(out, [&model])?;
     let end =
-        patience.wait(round.store(), || format!("the end of round {}", round.number()), || round.end())?;
+        timeout.wait(round.store(), || format!("the end of round {}", round.number()), || round.end())?;
     let listed = match &end.body().outcome {
         Outcome::Closed(participants) => participants.iter().map(|p| p.client).collect::<Vec<_>>(),
         Outcome::Aborted(reason) => return Err(Error::Aborted { round: round.number(), reason: *reason }),
     };
-    let done = patience.wait(
+    let done = timeout.wait(
         round.store(),
         || format!("the sums of round {}", round.number()),
         || round.done(&end),
@@ -108,15 +108,15 @@ pub fn pull(
     let sums = SumReader::new(home, round, (&end, &done), &listed, &key)?;
     let mut file = ResultFile::create(&output, &model, round, listed.len())?;
     let totals = if round.has_key_holder() {
-        masked::pull(home, &sums, &done, &mut file, patience, progress)?
+        masked::pull(home, &sums, &done, &mut file, timeout, progress)?
     } else {
         open(home, &sums, &mut file, backend, progress)?
     };
     faults::point("server-opened");
     file.finish()?;
     faults::point("server-written");
-    take(home, round, &done, out)?;
-    faults::point("server-taken");
+    save(home, round, &done, out)?;
+    faults::point("server-saved");
     let total_weight = totals.total_weights.first().copied().unwrap_or(0);
     Ok(Pulled { participants: totals.participants, total_weight, values: round.spec().costs().values })
 }
@@ -137,7 +137,7 @@ fn open(
     // From one role to the other within this process.
     let relay = Arc::new(HpkeChannel::new());
     let mut server = StreamedServer::new(round.spec(), &owner, relay.clone())?;
-    fetch_ahead(
+    prefetch_shards(
         0..round.shards(),
         |shard| sums.fetch(shard),
         |shard, sealed| {
@@ -158,13 +158,13 @@ fn open(
 
 /// Writes the receipt. The digest is keyed with a secret, because a result of few numbers could be
 /// guessed.
-fn take(home: &Home, round: &OpenRound, done: &Signed<Done>, out: &Path) -> Result<()> {
+fn save(home: &Home, round: &OpenRound, done: &Signed<Done>, out: &Path) -> Result<()> {
     let written = File::open(out).and_then(Sha256::of_reader).map_err(FileError::at(out))?;
     let secret = home.identity().expose_bytes();
     let parts: [&[u8]; 3] = [&*secret, &done.digest().to_bytes(), &written.to_bytes()];
     let result = Sha256::for_purpose("cipherfold service result", &parts);
-    let key = round.key(RoundKey::Taken);
-    let taken = Taken { done: done.digest(), result };
-    round.store().put(&key, sign(home.identity(), &key, &taken))?;
+    let key = round.key(RoundKey::Saved);
+    let saved = Saved { done: done.digest(), result };
+    round.store().put(&key, sign(home.identity(), &key, &saved))?;
     Ok(())
 }

@@ -9,14 +9,14 @@ use crate::{
 
 /// The limits of a command's wait for other parties.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct Timeout {
     /// The maximum total time.
     pub limit: Duration,
     /// The pause between two reads of the store.
     pub pause: Duration,
 }
 
-impl Patience {
+impl Timeout {
     /// Waits for this time, and reads the store every two seconds, or more often if the time is
     /// short.
     pub fn of(limit: Duration) -> Self {

@@ -15,7 +15,7 @@ use crate::{
     error::{self, Result},
     objects::{
         Answered, Asked, Checked, Commit, Done, End, Error, Folded, Key, Open, Outcome, PartDigest, Removed,
-        RoundKey, Signed, Taken, WorkerIndex,
+        RoundKey, Saved, Signed, WorkerIndex,
     },
     store::{Store, look_again},
 };
@@ -44,8 +44,8 @@ pub enum State {
     Asked,
     /// The key holder has answered.
     Answered,
-    /// The server has stored the result.
-    Taken,
+    /// The server has saved the result.
+    Saved,
 }
 
 impl State {
@@ -58,7 +58,7 @@ impl State {
             Self::Done => "done",
             Self::Asked => "asked",
             Self::Answered => "answered",
-            Self::Taken => "taken",
+            Self::Saved => "saved",
         }
     }
 }
@@ -310,16 +310,16 @@ impl OpenRound {
         Err(Error::Contents { key, reason: format!("lists {found} {what}, the round has {expected}") })
     }
 
-    /// The server's receipt, if it has stored the result.
+    /// The server's receipt, if it has saved the result.
     ///
     /// # Errors
     ///
     /// Those of the store, and of an object that is not the server's or not of this sum.
-    pub fn taken(&self, done: &Signed<Done>) -> Result<Option<Signed<Taken>>> {
-        let key = self.key(RoundKey::Taken);
-        let Some(taken) = self.session.read::<Taken>(&key, Party::Server)? else { return Ok(None) };
-        check_predecessor(&key, "done", done.digest(), taken.body().done)?;
-        Ok(Some(taken))
+    pub fn saved(&self, done: &Signed<Done>) -> Result<Option<Signed<Saved>>> {
+        let key = self.key(RoundKey::Saved);
+        let Some(saved) = self.session.read::<Saved>(&key, Party::Server)? else { return Ok(None) };
+        check_predecessor(&key, "done", done.digest(), saved.body().done)?;
+        Ok(Some(saved))
     }
 
     /// The server's note that contributions and sums were removed, if they were.
@@ -332,7 +332,7 @@ impl OpenRound {
         let key = self.key(RoundKey::Removed);
         let Some(removed) = self.session.read::<Removed>(&key, Party::Server)? else { return Ok(None) };
         let contents = |reason: &str| Error::Contents { key, reason: reason.to_owned() };
-        let last = self.last_digest()?.ok_or_else(|| contents("the round is neither taken nor aborted"))?;
+        let last = self.last_digest()?.ok_or_else(|| contents("the round is neither saved nor aborted"))?;
         check_predecessor(&key, "last object", last, removed.body().last)?;
         Ok(Some(removed))
     }
@@ -345,7 +345,7 @@ impl OpenRound {
             return Ok(Some(end.digest()));
         }
         let Some(done) = self.done(&end)? else { return Ok(None) };
-        Ok(self.taken(&done)?.map(|taken| taken.digest()))
+        Ok(self.saved(&done)?.map(|saved| saved.digest()))
     }
 
     /// The state of the round.
@@ -353,15 +353,15 @@ impl OpenRound {
     /// # Errors
     ///
     /// Those of [`end`](Self::end), [`done`](Self::done), [`asked`](Self::asked),
-    /// [`answered`](Self::answered) and [`taken`](Self::taken).
+    /// [`answered`](Self::answered) and [`saved`](Self::saved).
     pub fn state(&self) -> Result<State> {
         let Some(end) = self.end()? else { return Ok(State::Open) };
         if let Outcome::Aborted(_) = end.body().outcome {
             return Ok(State::Aborted);
         }
         let Some(done) = self.done(&end)? else { return Ok(State::Closed) };
-        if self.taken(&done)?.is_some() {
-            return Ok(State::Taken);
+        if self.saved(&done)?.is_some() {
+            return Ok(State::Saved);
         }
         let Some(asked) = self.asked(&done)? else { return Ok(State::Done) };
         Ok(if self.answered(&asked)?.is_some() { State::Answered } else { State::Asked })

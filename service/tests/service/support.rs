@@ -23,7 +23,7 @@ use cipherfold_service::{
     inspect::{Report, audit},
     parties::label,
     progress::Silent,
-    roles::{self, Aggregation, Decrypted, Ended, NewSession, Patience, Pulled, Submission, Submitted},
+    roles::{self, Aggregation, Decrypted, Ended, NewSession, Pulled, Submission, Submitted, Timeout},
     round::{Declaration, OpenRound, OpenSession, unix_time},
 };
 use rand_core::UnwrapErr;
@@ -154,7 +154,7 @@ impl World {
     pub(crate) fn pull(&self, round: &OpenRound, out: &Path) -> Result<Pulled> {
         thread::scope(|scope| {
             let answering = self.key_holder.as_ref().map(|_| scope.spawn(|| self.decrypt(round)));
-            let pulled = roles::pull(&self.server, round, out, (BackendChoice::Auto, patience()), &Silent);
+            let pulled = roles::pull(&self.server, round, out, (BackendChoice::Auto, timeout()), &Silent);
             if let (Some(answering), Ok(_)) = (answering, &pulled) {
                 answering.join().unwrap().unwrap();
             }
@@ -164,7 +164,7 @@ impl World {
 
     pub(crate) fn decrypt(&self, round: &OpenRound) -> Result<Decrypted> {
         let home = self.key_holder.as_ref().expect("a world with a key holder");
-        roles::decrypt(home, round, (BackendChoice::Auto, patience()), &Silent)
+        roles::decrypt(home, round, (BackendChoice::Auto, timeout()), &Silent)
     }
 
     /// Submits the updates of all clients except those, and computes the sum.
@@ -184,19 +184,19 @@ pub(crate) fn submission(update: &Path) -> Submission<'_> {
         allow_clipping: false,
         short_exponents: false,
         backend: BackendChoice::Auto,
-        patience: patience(),
+        timeout: timeout(),
     }
 }
 
-pub(crate) fn patience() -> Patience {
-    Patience::of(Duration::from_secs(30))
+pub(crate) fn timeout() -> Timeout {
+    Timeout::of(Duration::from_secs(30))
 }
 
 pub(crate) fn aggregation() -> Aggregation {
     Aggregation {
         backend: BackendChoice::Auto,
         pause: Duration::from_millis(20),
-        patience: patience(),
+        timeout: timeout(),
         workers: None,
     }
 }
@@ -266,6 +266,6 @@ pub(crate) fn assert_is_mean(found: &[Vec<f32>; 2], clients: &[u32]) {
 }
 
 /// An identity that the consortium does not know.
-pub(crate) fn stranger() -> Identity {
+pub(crate) fn outsider() -> Identity {
     Identity::from_bytes(&[99; 32])
 }

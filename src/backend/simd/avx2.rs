@@ -9,9 +9,9 @@ use zeroize::Zeroize;
 
 use super::{
     Simd,
-    domain::Constants,
     engine::{Powers, Public, Secret, simd_backend},
     lanes::{self, Lanes},
+    moduli::Constants,
     table::GROUPS,
 };
 use crate::{
@@ -63,7 +63,7 @@ impl Simd for Avx2 {
         16
     }
 
-    fn octet(limbs: [u64; 8]) -> Limb {
+    fn entry_register(limbs: [u64; 8]) -> Limb {
         // Limbs have less than 32 bits; two to a lane.
         Limb(core::array::from_fn(|i| limbs[2 * i] | limbs[2 * i + 1] << 32))
     }

@@ -14,14 +14,14 @@ pub(super) fn column<R>(sums: [R; 2]) -> Column<R> {
 
 /// Memory for N columns in registers R: the columns of the longest number, and a [`period`] more,
 /// to choose the start address.
-pub(super) struct Room<R, const N: usize>([Column<R>; N]);
+pub(super) struct ColumnMemory<R, const N: usize>([Column<R>; N]);
 
 /// Columns in 4 KiB.
 pub(super) const fn period<R>() -> usize {
     4096 / size_of::<Column<R>>()
 }
 
-impl<R: Copy, const N: usize> Room<R, N> {
+impl<R: Copy, const N: usize> ColumnMemory<R, N> {
     #[inline]
     pub(super) fn new() -> Self {
         Self([[MaybeUninit::uninit(); 2]; N])
@@ -37,7 +37,7 @@ impl<R: Copy, const N: usize> Room<R, N> {
     /// Addresses are not secret.
     #[inline]
     pub(super) fn columns_away_from<const K: usize>(&mut self, address: usize) -> &mut [Column<R>; K] {
-        const { assert!(N >= K + period::<R>(), "there is room for a period more") };
+        const { assert!(N >= K + period::<R>(), "a period more than K columns fits") };
         let distance = address.wrapping_sub(self.0.as_ptr().addr()) / size_of::<Column<R>>();
         let from = (distance + period::<R>() / 2) % period::<R>();
         self.0[from..].first_chunk_mut().expect("as asserted")

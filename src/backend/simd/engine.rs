@@ -9,13 +9,13 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::{
     Simd,
-    domain::Domain,
     lanes::{Lanes, Limb, split_limbs},
+    moduli::PreparedModuli,
     table::{GROUPS, Table},
 };
 use crate::{
     backend::{
-        crt::{self, Crt, Half},
+        crt::{self, Crt, PrimeConstants},
         engine::{FixedBaseEngine, Fold, PublicEngine, SecretEngine},
         portable,
     },
@@ -63,20 +63,20 @@ macro_rules! simd_backend {
 pub(super) use simd_backend;
 
 /// For fewer residues, most lanes would be empty, and portable code is faster.
-const FEW: usize = 2;
+const MIN_BATCH: usize = 2;
 
 pub(super) struct Public<V: Simd, F: Limbs, const K: usize> {
     modulus: Arc<Modulus<F>>,
-    domain: Arc<Domain<V, K>>,
+    prepared: Arc<PreparedModuli<V, K>>,
     portable: portable::Public<F>,
 }
 
 impl<V: Simd, F: Limbs, const K: usize> Public<V, F, K> {
     pub(super) fn new(vectors: V, modulus: &Arc<Modulus<F>>) -> Self {
         let modulus = Arc::clone(modulus);
-        let domain = Arc::new(Domain::new(vectors, [&modulus; 2]));
+        let prepared = Arc::new(PreparedModuli::new(vectors, [&modulus; 2]));
         let portable = portable::Public::new(Arc::clone(&modulus));
-        Self { modulus, domain, portable }
+        Self { modulus, prepared, portable }
     }
 }
 
@@ -113,47 +113,47 @@ fn write_pairs<L: Limb, F: Limbs, const K: usize>(
 impl<V: Simd, F: Limbs, const K: usize> PublicEngine<F> for Public<V, F, K> {
     fn mul(&self, xs: &[Pair<F>], ys: &[Pair<F>]) -> Vec<Pair<F>> {
         assert_eq!(xs.len(), ys.len(), "factors come in pairs");
-        if xs.len() < FEW {
+        if xs.len() < MIN_BATCH {
             return self.portable.mul(xs, ys);
         }
         by_group(xs.len(), &self.modulus, |group| {
-            let mut x = self.domain.to_mont(group_of::<V::Limb, _>(xs, group));
-            self.domain.mul_words(&mut x, group_of::<V::Limb, _>(ys, group));
+            let mut x = self.prepared.to_mont(group_of::<V::Limb, _>(xs, group));
+            self.prepared.mul_words(&mut x, group_of::<V::Limb, _>(ys, group));
             x
         })
     }
 
     fn fold(&self, len: usize) -> Box<dyn Fold<F>> {
         let groups = vec![Lanes::default(); len.div_ceil(V::Limb::LANES)];
-        let (modulus, domain) = (Arc::clone(&self.modulus), Arc::clone(&self.domain));
-        Box::new(Product { modulus, domain, groups, len, factors: 0 })
+        let (modulus, prepared) = (Arc::clone(&self.modulus), Arc::clone(&self.prepared));
+        Box::new(RunningProduct { modulus, prepared, groups, len, factors: 0 })
     }
 
     fn pow(&self, xs: &[Pair<F>], exponents: &[F], bits: u32) -> Vec<Pair<F>> {
         assert_eq!(xs.len(), exponents.len(), "every base has its exponent");
-        if xs.len() < FEW {
+        if xs.len() < MIN_BATCH {
             return self.portable.pow(xs, exponents, bits);
         }
         by_group(xs.len(), &self.modulus, |group| {
             let exponents = group_of::<V::Limb, _>(exponents, group);
             let exponent = |lane| exponents.get(lane).unwrap_or(&exponents[0]).words();
-            let mut base = self.domain.to_mont(group_of::<V::Limb, _>(xs, group));
-            let mut power = self.domain.pow(&base, exponent, bits);
+            let mut base = self.prepared.to_mont(group_of::<V::Limb, _>(xs, group));
+            let mut power = self.prepared.pow(&base, exponent, bits);
             base.zeroize();
-            self.domain.make_plain(&mut power);
+            self.prepared.make_plain(&mut power);
             power
         })
     }
 
     fn add_plain(&self, xs: &[Pair<F>], ms: &[F]) -> Vec<Pair<F>> {
         assert_eq!(xs.len(), ms.len(), "every ciphertext has its plaintext");
-        if xs.len() < FEW {
+        if xs.len() < MIN_BATCH {
             return self.portable.add_plain(xs, ms);
         }
         by_group(xs.len(), &self.modulus, |group| {
-            let mut x = self.domain.to_mont(group_of::<V::Limb, _>(xs, group));
+            let mut x = self.prepared.to_mont(group_of::<V::Limb, _>(xs, group));
             let ms = group_of::<V::Limb, _>(ms, group);
-            mul_by_units(&self.domain, &mut x, |lane| ms.get(lane));
+            mul_by_units(&self.prepared, &mut x, |lane| ms.get(lane));
             x
         })
     }
@@ -162,7 +162,7 @@ impl<V: Simd, F: Limbs, const K: usize> PublicEngine<F> for Public<V, F, K> {
 /// `x ← x·(1 + m·n)/R`: adds plaintexts, and leaves Montgomery form. Lanes without a plaintext add
 /// zero.
 fn mul_by_units<'a, V: Simd, F: Limbs, const K: usize>(
-    domain: &Domain<V, K>,
+    prepared: &PreparedModuli<V, K>,
     x: &mut Lanes<V::Limb, K>,
     m: impl Fn(usize) -> Option<&'a F>,
 ) {
@@ -173,30 +173,30 @@ fn mul_by_units<'a, V: Simd, F: Limbs, const K: usize>(
             units.iter_mut().zip(limbs).for_each(|(limb, m)| limb.hi.lanes_mut()[lane] = m);
         }
     }
-    domain.mul(x, &units);
+    prepared.mul(x, &units);
     units.zeroize();
 }
 
 /// A fold without Montgomery conversions. A product of m factors has an extra factor of R^−(m−1),
 /// in any order. One last product removes it.
-struct Product<V: Simd, F: Limbs, const K: usize> {
+struct RunningProduct<V: Simd, F: Limbs, const K: usize> {
     modulus: Arc<Modulus<F>>,
-    domain: Arc<Domain<V, K>>,
+    prepared: Arc<PreparedModuli<V, K>>,
     groups: Vec<Lanes<V::Limb, K>>,
     len: usize,
     factors: u64,
 }
 
-impl<V: Simd, F: Limbs, const K: usize> Fold<F> for Product<V, F, K> {
+impl<V: Simd, F: Limbs, const K: usize> Fold<F> for RunningProduct<V, F, K> {
     fn add(&mut self, contribution: &Arc<Vec<Pair<F>>>) {
         assert_eq!(self.len, contribution.len(), "a contribution has a residue for every slot");
-        let (domain, first) = (&self.domain, self.factors == 0);
+        let (prepared, first) = (&self.prepared, self.factors == 0);
         let groups = self.groups.par_iter_mut().with_min_len(GROUPS);
         groups.zip(contribution.par_chunks(V::Limb::LANES)).for_each(|(group, x)| {
             if first {
                 *group = Lanes::load(x);
             } else {
-                domain.mul_words(group, x);
+                prepared.mul_words(group, x);
             }
         });
         self.factors += 1;
@@ -210,11 +210,11 @@ impl<V: Simd, F: Limbs, const K: usize> Fold<F> for Product<V, F, K> {
         // R² is R in Montgomery form. The number of factors is public.
         let exponent = [missing as Word];
         let bits = u64::BITS - missing.leading_zeros();
-        let correction = (missing > 0).then(|| self.domain.pow(&self.domain.r2, |_| &exponent, bits));
+        let correction = (missing > 0).then(|| self.prepared.pow(&self.prepared.r2, |_| &exponent, bits));
         by_group(self.len, &self.modulus, |group| {
             let mut product = self.groups[group];
             if let Some(correction) = &correction {
-                self.domain.mul(&mut product, correction);
+                self.prepared.mul(&mut product, correction);
             }
             product
         })
@@ -223,17 +223,17 @@ impl<V: Simd, F: Limbs, const K: usize> Fold<F> for Product<V, F, K> {
 
 pub(super) struct Powers<V: Simd, F: Limbs, const K: usize> {
     modulus: Arc<Modulus<F>>,
-    domain: Domain<V, K>,
+    prepared: PreparedModuli<V, K>,
     table: Table<V, K>,
 }
 
 impl<V: Simd, F: Limbs, const K: usize> Powers<V, F, K> {
     pub(super) fn new(vectors: V, modulus: &Arc<Modulus<F>>, base: &Pair<F>, bits: u32) -> Self {
-        let domain = Domain::new(vectors, [modulus; 2]);
+        let prepared = PreparedModuli::new(vectors, [modulus; 2]);
         let mut base = Lanes::from_fn(|_| base);
-        domain.mul(&mut base, &domain.r2);
-        let table = Table::new(&domain, &base, bits);
-        Self { modulus: Arc::clone(modulus), domain, table }
+        prepared.mul(&mut base, &prepared.r2);
+        let table = Table::new(&prepared, &base, bits);
+        Self { modulus: Arc::clone(modulus), prepared, table }
     }
 
     /// `base^exponents[i]`, times the factor of the last step, which leaves Montgomery form. The
@@ -247,7 +247,7 @@ impl<V: Simd, F: Limbs, const K: usize> Powers<V, F, K> {
         let mut pairs = vec![Pair::default(); exponents.len()];
         let tasks = pairs.par_chunks_mut(GROUPS * lanes).zip(exponents.par_chunks(GROUPS * lanes));
         tasks.enumerate().for_each(|(task, (pairs, exponents))| {
-            let mut powers = self.table.pow(&self.domain, exponents);
+            let mut powers = self.table.pow(&self.prepared, exponents);
             for (i, (pairs, power)) in pairs.chunks_mut(lanes).zip(&mut powers).enumerate() {
                 last_step((task * GROUPS + i) * lanes, power);
                 write_pairs(power, &self.modulus, pairs);
@@ -260,13 +260,13 @@ impl<V: Simd, F: Limbs, const K: usize> Powers<V, F, K> {
 
 impl<V: Simd, F: Limbs, H: Limbs, const K: usize> FixedBaseEngine<F, H> for Powers<V, F, K> {
     fn pow(&self, exponents: &[H]) -> Vec<Pair<F>> {
-        self.powers(exponents, |_, power| self.domain.make_plain(power))
+        self.powers(exponents, |_, power| self.prepared.make_plain(power))
     }
 
     fn encrypt(&self, ms: &[F], exponents: &[H]) -> Vec<Pair<F>> {
         assert_eq!(ms.len(), exponents.len(), "every plaintext has its exponent");
         self.powers(exponents, |first, power| {
-            mul_by_units(&self.domain, power, |lane| ms.get(first + lane));
+            mul_by_units(&self.prepared, power, |lane| ms.get(first + lane));
         })
     }
 
@@ -279,7 +279,7 @@ impl<V: Simd, F: Limbs, H: Limbs, const K: usize> FixedBaseEngine<F, H> for Powe
 /// ciphertext takes two lanes.
 pub(super) struct Secret<V: Simd, H: Limbs, const K: usize> {
     crt: Crt<H>,
-    domain: Domain<V, K>,
+    prepared: PreparedModuli<V, K>,
     /// R², r·R², n·R² and r·n·R² modulo p² or q², with r = 2^(width of p). Each brings one quarter
     /// of a residue modulo n² to Montgomery form.
     entries: [Lanes<V::Limb, K>; 4],
@@ -288,17 +288,17 @@ pub(super) struct Secret<V: Simd, H: Limbs, const K: usize> {
 impl<V: Simd, H: Limbs, const K: usize> Secret<V, H, K> {
     pub(super) fn new(vectors: V, p: &H, q: &H) -> Self {
         let crt = Crt::new(p, q);
-        let halves = [&crt.p, &crt.q];
-        let domain = Domain::new(vectors, halves.map(|half| &half.modulus));
-        let quarters = halves.map(quarters);
+        let primes = [&crt.p, &crt.q];
+        let prepared = PreparedModuli::new(vectors, primes.map(|prime| &prime.modulus));
+        let quarters = primes.map(quarters);
         let entries = core::array::from_fn(|quarter| {
             let mut entry = Lanes::from_fn(|lane| &quarters[lane % 2][quarter]);
             // Into Montgomery form, twice.
-            domain.mul(&mut entry, &domain.r2);
-            domain.mul(&mut entry, &domain.r2);
+            prepared.mul(&mut entry, &prepared.r2);
+            prepared.mul(&mut entry, &prepared.r2);
             entry
         });
-        Self { crt, domain, entries }
+        Self { crt, prepared, entries }
     }
 
     /// `c·R` modulo p² and q²: the pair of a residue modulo n² has four quarters as wide as p, and
@@ -313,9 +313,9 @@ impl<V: Simd, H: Limbs, const K: usize> Secret<V, H, K> {
                 lanes.set(lane, [split_limbs::<V::Limb, H, K>(quarter), [0; K]]);
             }
         }
-        let n = &self.domain.constants.n;
+        let n = &self.prepared.constants.n;
         for (quarter, entry) in quarters.iter_mut().zip(&self.entries) {
-            self.domain.mul(quarter, entry);
+            self.prepared.mul(quarter, entry);
             quarter.reduce(n);
         }
         // Sums of two digits below n are below 2n. They are reduced below n before the next sum.
@@ -332,9 +332,9 @@ impl<V: Simd, H: Limbs, const K: usize> Secret<V, H, K> {
 }
 
 /// Factors of the quarters of a residue modulo n², modulo p²: 1, R, n and n·R.
-fn quarters<H: Limbs>(half: &Half<H>) -> Zeroizing<[Pair<H>; 4]> {
-    let p = &half.modulus;
-    Zeroizing::new(half.entries.map(|entry| p.from_mont(&p.from_mont(&entry))))
+fn quarters<H: Limbs>(prime: &PrimeConstants<H>) -> Zeroizing<[Pair<H>; 4]> {
+    let p = &prime.modulus;
+    Zeroizing::new(prime.entries.map(|entry| p.from_mont(&p.from_mont(&entry))))
 }
 
 impl<V: Simd, F: Limbs, H: Limbs, const K: usize> SecretEngine<F> for Secret<V, H, K> {
@@ -348,9 +348,9 @@ impl<V: Simd, F: Limbs, H: Limbs, const K: usize> SecretEngine<F> for Secret<V, 
             let (p, q) = (&self.crt.p, &self.crt.q);
             let mut base = self.to_mont(cs);
             let exponent = |lane| if lane % 2 == 0 { p.exponent() } else { q.exponent() };
-            let mut power = self.domain.pow(&base, exponent, bits);
+            let mut power = self.prepared.pow(&base, exponent, bits);
             base.zeroize();
-            self.domain.make_plain(&mut power);
+            self.prepared.make_plain(&mut power);
             for i in 0..cs.len() {
                 let p_power = Zeroizing::new(power.pair(2 * i, &p.modulus));
                 let q_power = Zeroizing::new(power.pair(2 * i + 1, &q.modulus));
@@ -378,4 +378,4 @@ macro_rules! named_only {
     )*};
 }
 
-named_only!(Public<F>, Product<F>, Powers<F>, Secret<H>);
+named_only!(Public<F>, RunningProduct<F>, Powers<F>, Secret<H>);

@@ -21,9 +21,9 @@ use zeroize::Zeroize;
 
 use super::{
     Simd,
-    domain::Constants,
     engine::{Powers, Public, Secret, simd_backend},
     lanes::{self, Lanes},
+    moduli::Constants,
     table::GROUPS,
 };
 use crate::{
@@ -108,7 +108,7 @@ impl Simd for Ifma {
         }
     }
 
-    fn octet(limbs: [u64; 8]) -> Limb {
+    fn entry_register(limbs: [u64; 8]) -> Limb {
         Limb(limbs)
     }
 

@@ -109,8 +109,8 @@ impl<L: Limb, const K: usize> Lanes<L, K> {
         let [lo, hi] = self.get(lane);
         let ((mut lo, mut lo_top), (mut hi, mut hi_top)) = (join_limbs::<L, U>(&lo), join_limbs::<L, U>(&hi));
         // Subtracting n from the first digit adds one to the second, which is then at most 2n.
-        let taken = residue::conditional_subtract(&mut lo, &mut lo_top, modulus.n());
-        hi_top += add_word(&mut hi, taken);
+        let subtracted = residue::conditional_subtract(&mut lo, &mut lo_top, modulus.n());
+        hi_top += add_word(&mut hi, subtracted);
         residue::conditional_subtract(&mut hi, &mut hi_top, modulus.n());
         residue::conditional_subtract(&mut hi, &mut hi_top, modulus.n());
         Pair::new(lo, hi)

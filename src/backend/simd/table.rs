@@ -4,8 +4,8 @@ use zeroize::Zeroize;
 
 use super::{
     Simd,
-    domain::{Domain, digits},
     lanes::{Lanes, Limb},
+    moduli::{PreparedModuli, digits},
 };
 use crate::{
     backend::window::{TableCosts, window},
@@ -16,17 +16,17 @@ use crate::{
 pub(super) const GROUPS: usize = 4;
 
 /// Registers of eight entries in a row, for one limb.
-const fn octets_of_a_row(window: u32) -> usize {
+const fn registers_per_limb(window: u32) -> usize {
     1 << window >> 3
 }
 
 /// Registers of a row.
 const fn row_len<const K: usize>(window: u32) -> usize {
-    2 * K * octets_of_a_row(window)
+    2 * K * registers_per_limb(window)
 }
 
 /// Maximum number of registers of eight entries in a row, for one limb.
-pub(super) const OCTETS: usize = octets_of_a_row(WIDEST);
+pub(super) const MAX_REGISTERS_PER_LIMB: usize = registers_per_limb(WIDEST);
 
 /// Maximum bits of a window.
 pub(super) const WIDEST: u32 = 8;
@@ -43,44 +43,44 @@ pub(super) const WIDEST: u32 = 8;
 /// would save a percent or two of the time, and need a table of 5 MB instead of 3. On Intel's
 /// processors they also get 7 bits at 3072 bits, where these are about a tenth faster.
 pub(super) struct Table<V: Simd, const K: usize> {
-    /// Rows of K limbs of both digits, each in as many registers as a row has octets of entries.
-    octets: Vec<V::Limb>,
+    /// Rows of K limbs of both digits, each in registers of eight entries.
+    registers: Vec<V::Limb>,
     window: u32,
     bits: u32,
 }
 
 impl<V: Simd, const K: usize> Table<V, K> {
     /// The table for exponents of up to `bits` bits of a base in Montgomery form.
-    pub(super) fn new(domain: &Domain<V, K>, base: &Lanes<V::Limb, K>, bits: u32) -> Self {
+    pub(super) fn new(prepared: &PreparedModuli<V, K>, base: &Lanes<V::Limb, K>, bits: u32) -> Self {
         let lanes = V::Limb::LANES;
         let costs = TableCosts {
-            entries_per_product: domain.vectors.entries_per_product() * K as u64,
+            entries_per_product: prepared.vectors.entries_per_product() * K as u64,
             entry_bytes: 2 * K * size_of::<V::Limb>() / 8,
             usual: V::WINDOW,
             widest: WIDEST,
         };
         let window = window(bits, &costs);
         let rows = bits.div_ceil(window) as usize;
-        let mut octets = Vec::with_capacity(rows * row_len::<K>(window));
+        let mut registers = Vec::with_capacity(rows * row_len::<K>(window));
         let mut unit = *base; // base^(2^(w·i))
         for _ in 0..rows {
             // Lane i gets u^i, by the bits of i; then u becomes u^lanes.
-            let mut first = domain.one;
+            let mut first = prepared.one;
             for bit in 0..lanes.ilog2() {
-                let mut factor = domain.one;
+                let mut factor = prepared.one;
                 for lane in (0..lanes).filter(|lane| lane >> bit & 1 == 1) {
                     for j in 0..K {
                         factor[j].lo.lanes_mut()[lane] = unit[j].lo.lanes()[lane];
                         factor[j].hi.lanes_mut()[lane] = unit[j].hi.lanes()[lane];
                     }
                 }
-                domain.mul(&mut first, &factor);
-                domain.square(&mut unit);
+                prepared.mul(&mut first, &factor);
+                prepared.square(&mut unit);
             }
             let mut entries = vec![first; (1 << window) / lanes];
             for i in 1..entries.len() {
                 entries[i] = entries[i - 1];
-                domain.mul(&mut entries[i], &unit);
+                prepared.mul(&mut entries[i], &unit);
             }
             for j in 0..2 * K {
                 let limb = |e: usize| {
@@ -88,33 +88,33 @@ impl<V: Simd, const K: usize> Table<V, K> {
                     let limb = if j % 2 == 0 { &entry[j / 2].lo } else { &entry[j / 2].hi };
                     limb.lanes()[e % lanes]
                 };
-                let octet = |o| V::octet(core::array::from_fn(|i| limb(8 * o + i)));
-                octets.extend((0..octets_of_a_row(window)).map(octet));
+                let register = |o| V::entry_register(core::array::from_fn(|i| limb(8 * o + i)));
+                registers.extend((0..registers_per_limb(window)).map(register));
             }
             for _ in lanes.ilog2()..window {
-                domain.square(&mut unit);
+                prepared.square(&mut unit);
             }
         }
-        Self { octets, window, bits }
+        Self { registers, window, bits }
     }
 
     pub(super) fn bytes(&self) -> usize {
-        size_of_val(self.octets.as_slice())
+        size_of_val(self.registers.as_slice())
     }
 
     /// `base^exponent` in Montgomery form for up to [`GROUPS`] groups of exponents, one exponent
     /// for each lane. The remaining lanes compute the power of the first exponent.
     pub(super) fn pow<E: Limbs>(
         &self,
-        domain: &Domain<V, K>,
+        prepared: &PreparedModuli<V, K>,
         exponents: &[E],
     ) -> [Lanes<V::Limb, K>; GROUPS] {
         let lanes = V::Limb::LANES;
         let groups = exponents.len().div_ceil(lanes);
         let mut powers = [Lanes::default(); GROUPS];
         let mut entries = [Lanes::default(); GROUPS];
-        let (octets, row_len) = (octets_of_a_row(self.window), row_len::<K>(self.window));
-        for (i, row) in self.octets.chunks_exact(row_len).enumerate() {
+        let (per_limb, row_len) = (registers_per_limb(self.window), row_len::<K>(self.window));
+        for (i, row) in self.registers.chunks_exact(row_len).enumerate() {
             let from = i as u32 * self.window;
             let count = self.window.min(self.bits - from);
             let digits = core::array::from_fn(|group| {
@@ -122,15 +122,15 @@ impl<V: Simd, const K: usize> Table<V, K> {
                 digits(exponent, from, count)
             });
             if i == 0 {
-                domain.vectors.look_up(row, octets, &digits, &mut powers);
+                prepared.vectors.look_up(row, per_limb, &digits, &mut powers);
                 continue;
             }
-            domain.vectors.look_up(row, octets, &digits, &mut entries);
+            prepared.vectors.look_up(row, per_limb, &digits, &mut entries);
             // The products prefetch the next row.
-            let mut soon = self.octets[(i + 1) * row_len..].chunks(row_len.div_ceil(groups)).take(groups);
+            let mut parts = self.registers[(i + 1) * row_len..].chunks(row_len.div_ceil(groups)).take(groups);
             for (power, entry) in powers.iter_mut().zip(&entries).take(groups) {
-                let soon = soon.next().unwrap_or_default();
-                domain.vectors.mul_while_fetching(&domain.constants, power, entry, soon);
+                let to_prefetch = parts.next().unwrap_or_default();
+                prepared.vectors.mul_and_prefetch(&prepared.constants, power, entry, to_prefetch);
             }
         }
         entries.zeroize();

@@ -8,8 +8,8 @@ use rand_core::{Rng, SeedableRng};
 
 use super::{
     Avx2, Ifma, Simd,
-    domain::{Domain, digits},
     lanes::{Lanes, Limb},
+    moduli::{PreparedModuli, digits},
     table::{GROUPS, WIDEST},
 };
 use crate::residue::{Limbs, Modulus, Pair};
@@ -41,7 +41,7 @@ fn value<L: Limb>(limbs: &[u64]) -> BigUint {
 }
 
 struct Test<V: Simd, U: Limbs, const K: usize> {
-    domain: Domain<V, K>,
+    prepared: PreparedModuli<V, K>,
     moduli: [BigUint; 2],
     r: BigUint,
     rng: ChaCha20Rng,
@@ -50,9 +50,9 @@ struct Test<V: Simd, U: Limbs, const K: usize> {
 
 impl<V: Simd, U: Limbs, const K: usize> Test<V, U, K> {
     fn new(vectors: V, moduli: [BigUint; 2]) -> Self {
-        let prepared = moduli.each_ref().map(|n| Modulus::<U>::new(small(n)).expect("odd"));
+        let inputs = moduli.each_ref().map(|n| Modulus::<U>::new(small(n)).expect("odd"));
         Self {
-            domain: Domain::new(vectors, prepared.each_ref()),
+            prepared: PreparedModuli::new(vectors, inputs.each_ref()),
             r: BigUint::from(1u8) << (K * V::Limb::BITS as usize),
             moduli,
             rng: ChaCha20Rng::seed_from_u64(K as u64),
@@ -113,14 +113,14 @@ impl<V: Simd, U: Limbs, const K: usize> Test<V, U, K> {
         for turn in 0..48 {
             let ((x, x_digits), (y, y_digits)) = (self.operand(turn), self.operand(7 * turn + 3));
             let mut product = x;
-            self.domain.mul(&mut product, &y);
+            self.prepared.mul(&mut product, &y);
             self.check(&product, &x_digits, &y_digits, "product");
             let mut product = x;
-            let soon = [V::Limb::default(); 100];
-            self.domain.vectors.mul_while_fetching(&self.domain.constants, &mut product, &y, &soon);
+            let to_prefetch = [V::Limb::default(); 100];
+            self.prepared.vectors.mul_and_prefetch(&self.prepared.constants, &mut product, &y, &to_prefetch);
             self.check(&product, &x_digits, &y_digits, "product while fetching");
             let mut square = x;
-            self.domain.square(&mut square);
+            self.prepared.square(&mut square);
             self.check(&square, &x_digits, &x_digits, "square");
 
             // Words only hold digits of at most the width of n.
@@ -130,7 +130,7 @@ impl<V: Simd, U: Limbs, const K: usize> Test<V, U, K> {
             let words: Vec<_> =
                 y_digits.iter().map(|[lo, hi]| Pair::<U>::new(small(lo), small(hi))).collect();
             let mut product = x;
-            self.domain.mul_words(&mut product, &words);
+            self.prepared.mul_words(&mut product, &words);
             self.check(&product, &x_digits, &y_digits, "product of words");
             let (loaded, expected) = (Lanes::<V::Limb, K>::load(&words), y_digits.iter());
             for (lane, pair) in expected.enumerate() {
@@ -140,7 +140,7 @@ impl<V: Simd, U: Limbs, const K: usize> Test<V, U, K> {
             }
 
             let mut reduced = x;
-            reduced.reduce(&self.domain.constants.n);
+            reduced.reduce(&self.prepared.constants.n);
             for (lane, [lo, hi]) in x_digits.iter().enumerate() {
                 let n = &self.moduli[lane % 2];
                 let found = reduced.get(lane).map(|limbs| value::<V::Limb>(&limbs));
@@ -157,7 +157,7 @@ impl<V: Simd, U: Limbs, const K: usize> Test<V, U, K> {
             let exponents: Vec<_> = (0..V::Limb::LANES).map(|lane| exponent(entries, lane)).collect();
             let digits: V::Limb = digits(|lane| &exponents[lane], 0, entries.ilog2());
             let mut found = Lanes::default();
-            self.domain.vectors.select(&table[..entries], &digits, &mut found);
+            self.prepared.vectors.select(&table[..entries], &digits, &mut found);
             for lane in 0..V::Limb::LANES {
                 assert_eq!(
                     found.get(lane),
@@ -178,12 +178,12 @@ impl<V: Simd, U: Limbs, const K: usize> Test<V, U, K> {
             [(1 << window) - 1 - ((37 * lane + 11 * group) as Word) % (1 << window)]
         };
         let entry = |e: usize, j: usize, which: usize| (e * 977 + j * 31 + which) as u64 & V::Limb::MASK;
-        let octets = (1 << window) / 8;
+        let per_limb = (1 << window) / 8;
         let mut row = Vec::new();
         for j in 0..K {
             for which in 0..2 {
-                for octet in 0..octets {
-                    row.push(V::octet(core::array::from_fn(|i| entry(8 * octet + i, j, which))));
+                for register in 0..per_limb {
+                    row.push(V::entry_register(core::array::from_fn(|i| entry(8 * register + i, j, which))));
                 }
             }
         }
@@ -192,7 +192,7 @@ impl<V: Simd, U: Limbs, const K: usize> Test<V, U, K> {
             digits(|lane| &exponents[lane], 0, window)
         });
         let mut found = [Lanes::<V::Limb, K>::default(); GROUPS];
-        self.domain.vectors.look_up(&row, octets, &digits, &mut found);
+        self.prepared.vectors.look_up(&row, per_limb, &digits, &mut found);
         for (group, digits) in digits.iter().enumerate() {
             for (lane, digit) in digits.lanes().iter().enumerate() {
                 let expected = [0, 1].map(|which| core::array::from_fn(|j| entry(*digit as usize, j, which)));

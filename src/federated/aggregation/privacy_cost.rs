@@ -36,7 +36,7 @@ pub struct PrivacyCost {
     zeroed_out: f64,
     replaced: f64,
     distributed: Vec<SummedDiscreteGaussian>,
-    tells_participants: bool,
+    reveals_participants: bool,
 }
 
 impl PrivacyCost {
@@ -46,7 +46,7 @@ impl PrivacyCost {
             zeroed_out: f64::INFINITY,
             replaced: f64::INFINITY,
             distributed: Vec::new(),
-            tells_participants: false,
+            reveals_participants: false,
         }
     }
 
@@ -59,7 +59,7 @@ impl PrivacyCost {
     /// their values. It is zero. However, [random participation](super::Process::sampled) in the
     /// round no longer reduces the cost of other results.
     pub fn participation() -> Self {
-        Self { tells_participants: true, ..Self::nothing() }
+        Self { reveals_participants: true, ..Self::nothing() }
     }
 
     /// The cost of a sum with Gaussian noise (continuous, or discrete on a fine grid). The
@@ -103,7 +103,7 @@ impl PrivacyCost {
             zeroed_out: joint(self.zeroed_out, other.zeroed_out),
             replaced: joint(self.replaced, other.replaced),
             distributed: self.distributed.iter().chain(&other.distributed).copied().collect(),
-            tells_participants: self.tells_participants || other.tells_participants,
+            reveals_participants: self.reveals_participants || other.reveals_participants,
         }
     }
 
@@ -151,7 +151,9 @@ impl PrivacyCost {
     ///   releases of a round, so the releases cannot be analysed separately: one may reveal the
     ///   choice for another.
     const fn gains_by_sampling(&self, neighbours: Neighbours) -> bool {
-        matches!(neighbours, Neighbours::ZeroedOut) && self.distributed.is_empty() && !self.tells_participants
+        matches!(neighbours, Neighbours::ZeroedOut)
+            && self.distributed.is_empty()
+            && !self.reveals_participants
     }
 }
 

@@ -112,12 +112,12 @@ impl ErasedExecutor {
             }
         };
         let spec = self.declare(number, clients, sums, &ledger)?;
-        let sums = if self.settings.in_the_clear || spec.plan().chunk_count() == 0 {
-            RoundSums::Clear(ClearSums::new(spec.plan().chunks())) // without sums, no keys are needed
+        let sums = if self.settings.in_the_clear || spec.chunking().chunk_count() == 0 {
+            RoundSums::Clear(ClearSums::new(spec.chunking().chunks())) // without sums, no keys are needed
         } else {
             RoundSums::Encrypted(self.aggregator(&spec, &ledger)?)
         };
-        let ciphertexts = spec.plan().ciphertexts() as u64;
+        let ciphertexts = spec.chunking().ciphertexts() as u64;
         let progress = Counter::new(&*self.settings.on_progress, ciphertexts * (u64::from(clients) + 1));
         progress.skip(absent.len() as u64 * ciphertexts);
         let mut round = RunningRound { executor: self, spec: &spec, sums, progress, ledger: &ledger };
@@ -261,18 +261,18 @@ impl RunningRound<'_> {
         start: Instant,
     ) -> Report {
         let Self { executor, spec, ledger, .. } = self;
-        let plan = spec.plan();
+        let chunking = spec.chunking();
         Report {
             backend,
-            exponents: (!executor.settings.in_the_clear && plan.chunk_count() > 0)
+            exponents: (!executor.settings.in_the_clear && chunking.chunk_count() > 0)
                 .then_some(executor.settings.exponents),
             key_bits: executor.key_bits(),
             session: executor.session(),
             round: spec.round(),
             clients: participants,
             absent,
-            values: plan.values() as u64,
-            ciphertexts: if executor.settings.in_the_clear { 0 } else { plan.ciphertexts() as u64 },
+            values: chunking.values() as u64,
+            ciphertexts: if executor.settings.in_the_clear { 0 } else { chunking.ciphertexts() as u64 },
             chunk_ciphertexts: spec.parameters().chunk_ciphertexts,
             clipped_values: ledger.clipped_values(),
             operations: ledger.operations(),

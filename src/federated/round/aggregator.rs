@@ -96,7 +96,7 @@ impl Aggregator {
     /// [`channel::Error::OpenChannel`] if a key holder has the secret key and the channel is not
     /// confidential.
     pub fn new(spec: &RoundSpec, key: &EncryptionKey, channel: Arc<dyn Channel>) -> Result<Self> {
-        Self::over(spec, key, channel, 0..spec.plan().chunk_count())
+        Self::over(spec, key, channel, 0..spec.chunking().chunk_count())
     }
 
     /// An aggregator for the messages with these numbers, of every client.
@@ -111,7 +111,7 @@ impl Aggregator {
         channel: Arc<dyn Channel>,
         messages: Range<u64>,
     ) -> Result<Self> {
-        let count = spec.plan().chunk_count();
+        let count = spec.chunking().chunk_count();
         let end = usize::try_from(messages.end).ok().filter(|end| *end <= count);
         let start = usize::try_from(messages.start).ok();
         match (start, end) {
@@ -129,7 +129,8 @@ impl Aggregator {
         spec.check_key(key)?;
         check_confidential(spec, (PlacementKind::Clients, PlacementKind::Aggregator), &*channel)?;
         let sum = |index| {
-            let len = spec.plan().chunk(index).expect("the index is below the number of chunks").plaintexts;
+            let len =
+                spec.chunking().chunk(index).expect("the index is below the number of chunks").plaintexts;
             ChunkSum { len, waiting: Mutex::default(), sum: Mutex::default() }
         };
         Ok(Self {
@@ -188,7 +189,7 @@ impl Aggregator {
         let number = usize::try_from(envelope.sequence).ok().filter(|number| self.range.contains(number));
         let number = number.ok_or(Error::MessageNumber {
             number: envelope.sequence,
-            messages: self.spec.plan().chunk_count() as u64,
+            messages: self.spec.chunking().chunk_count() as u64,
         })?;
         Ok((number, contribution))
     }

@@ -12,15 +12,15 @@ use zeroize::Zeroizing;
 
 use super::{
     EncryptionKey, RoundSpec, SumSpec,
+    chunking::{Chunk, Place},
     confidential::check_confidential,
     keys::Packed,
-    plan::{Chunk, Place},
 };
 use crate::federated::{
     Party, PlacementKind,
     channel::{self, Channel},
     round::error::{Error, Result},
-    tensor::{self, Structure, TensorTree, TensorType, TensorView, column::Column},
+    tensor::{self, Structure, TensorTree, TensorType, TensorView, erased::Encode},
 };
 
 /// A client of one round: it turns an update into sealed messages for the aggregator.
@@ -171,8 +171,8 @@ impl Client {
 /// An update that was checked against its round.
 pub struct EncodedUpdate<'a> {
     spec: RoundSpec,
-    /// The columns of all sums, in order.
-    columns: Vec<Box<dyn Column + 'a>>,
+    /// The encoders of all sums, in order.
+    encoders: Vec<Box<dyn Encode + 'a>>,
     /// One for each sum.
     weights: Vec<Option<u32>>,
 }
@@ -181,23 +181,23 @@ impl<'a> EncodedUpdate<'a> {
     pub(in crate::federated) fn new(spec: &RoundSpec, updates: &[Update<'a>]) -> Result<Self> {
         let sums = spec.sums();
         check_structures(spec, updates.iter().map(|update| &update.structure))?;
-        let mut columns = Vec::with_capacity(spec.plan().tensor_count());
+        let mut encoders = Vec::with_capacity(spec.chunking().tensor_count());
         let mut weights = Vec::with_capacity(sums.len());
         for (update, sum) in updates.iter().zip(sums) {
             for (tensor, (view, spec)) in update.tensors.iter().zip(sum.tensors().iter()).enumerate() {
-                let column = spec.encoding.column(view).expect("the specification accepts its own types");
-                column.check().map_err(|error| error.of_tensor(tensor))?;
-                columns.push(column);
+                let encoder = spec.encoding.encoder(view).expect("the specification accepts its own types");
+                encoder.check().map_err(|error| error.of_tensor(tensor))?;
+                encoders.push(encoder);
             }
             check_weight(sum, update.weight)?;
             weights.push(update.weight);
         }
-        Ok(Self { spec: spec.clone(), columns, weights })
+        Ok(Self { spec: spec.clone(), encoders, weights })
     }
 
     /// Number of its messages.
     pub fn messages(&self) -> u64 {
-        self.spec.plan().chunk_count() as u64
+        self.spec.chunking().chunk_count() as u64
     }
 
     /// The values of a chunk, encoded and weighted, one for each slot, and the number of clipped
@@ -208,7 +208,7 @@ impl<'a> EncodedUpdate<'a> {
         rng: &mut dyn CryptoRng,
     ) -> Result<(Zeroizing<Vec<u64>>, u64)> {
         fill_slots(&self.spec, chunk, &self.weights, |index, from, values| {
-            self.columns[index].encode(from, values, rng)
+            self.encoders[index].encode(from, values, rng)
         })
     }
 }
@@ -243,15 +243,15 @@ pub(super) fn fill_slots(
     weights: &[Option<u32>],
     mut encode: impl FnMut(usize, usize, &mut [u64]) -> Result<usize, tensor::Error>,
 ) -> Result<(Zeroizing<Vec<u64>>, u64)> {
-    let plan = spec.plan();
+    let chunking = spec.chunking();
     let mut clipped = 0;
     let mut values = Zeroizing::new(vec![0; chunk.values()]);
-    for (range, place) in plan.places(chunk) {
+    for (range, place) in chunking.places(chunk) {
         let values = &mut values[range];
         match place {
             Place::Weight { .. } => values[0] = 1,
             Place::Tensor { index, from } => {
-                let (_, tensor) = plan.place_of(index);
+                let (_, tensor) = chunking.place_of(index);
                 let encoded = encode(index, from, values).map_err(|error| error.of_tensor(tensor));
                 clipped += encoded? as u64;
             }

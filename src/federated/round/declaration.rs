@@ -1,7 +1,7 @@
 //! The specification of a round, declared before any client works.
 
+pub(in crate::federated) mod chunking;
 mod costs;
-pub(in crate::federated) mod plan;
 mod sums;
 
 pub use costs::{Rates, RoundCosts, RoundTime};
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use self::plan::{Chunk, Plan};
+use self::chunking::{Chunk, Chunking};
 use super::{EncryptionKey, KeyHolding};
 use crate::federated::{
     Digest, Party, SessionId,
@@ -63,7 +63,7 @@ pub struct RoundSpec(Arc<Inner>);
 
 struct Inner {
     parameters: RoundParameters,
-    plan: Plan,
+    chunking: Chunking,
     digest: Digest,
 }
 
@@ -128,9 +128,9 @@ impl RoundSpec {
             }
         }
         let chunk = usize::try_from(chunk_ciphertexts).unwrap_or(usize::MAX);
-        let plan = Plan::new(&parameters.sums, max_clients, key_bits - 1, chunk)?;
+        let chunking = Chunking::new(&parameters.sums, max_clients, key_bits - 1, chunk)?;
         let digest = Digest::of("cipherfold round specification", &[&to_bytes(&parameters)]);
-        Ok(Self(Arc::new(Inner { parameters, plan, digest })))
+        Ok(Self(Arc::new(Inner { parameters, chunking, digest })))
     }
 
     /// The parameters of its declaration.
@@ -162,7 +162,7 @@ impl RoundSpec {
     /// exponents need less time, but send as many bytes ([`Rates`](super::Rates)).
     pub fn costs(&self) -> RoundCosts {
         let RoundParameters { key_bits, max_clients, .. } = self.0.parameters;
-        RoundCosts::of(self.plan(), key_bits, max_clients)
+        RoundCosts::of(self.chunking(), key_bits, max_clients)
     }
 
     /// The maximum error that encoding adds to an element of each tensor of each sum, for the
@@ -196,8 +196,8 @@ impl RoundSpec {
 
     /// The part of an update in the message with this number.
     pub(in crate::federated) fn chunk(&self, number: u64) -> Result<Chunk> {
-        let chunk = usize::try_from(number).ok().and_then(|index| self.plan().chunk(index));
-        chunk.ok_or_else(|| Error::MessageNumber { number, messages: self.plan().chunk_count() as u64 })
+        let chunk = usize::try_from(number).ok().and_then(|index| self.chunking().chunk(index));
+        chunk.ok_or_else(|| Error::MessageNumber { number, messages: self.chunking().chunk_count() as u64 })
     }
 
     /// The envelope of a message of this round.
@@ -218,8 +218,8 @@ impl RoundSpec {
         self.sums().iter().filter_map(|sum| sum.max_clients).min()
     }
 
-    pub(in crate::federated) fn plan(&self) -> &Plan {
-        &self.0.plan
+    pub(in crate::federated) fn chunking(&self) -> &Chunking {
+        &self.0.chunking
     }
 
     /// The canonical encoding: a version, and all parameters.

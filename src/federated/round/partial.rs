@@ -221,7 +221,7 @@ impl PartialSum {
     /// [`Error::MissingPart`] if a message's sum is missing, or its clients differ from those of
     /// the rest; [`Error::TooFewClients`].
     pub fn for_server(self) -> Result<ClosedSum> {
-        let messages = 0..self.spec.plan().chunk_count();
+        let messages = 0..self.spec.chunking().chunk_count();
         self.closed(messages)
     }
 
@@ -270,7 +270,7 @@ impl PartialSum {
     /// Those of [`for_server`](Self::for_server); [`Error::MessageNumber`] for a range beyond the
     /// round's messages.
     pub fn part_for_server(self, messages: Range<u64>) -> Result<ClosedSum> {
-        let count = self.spec.plan().chunk_count();
+        let count = self.spec.chunking().chunk_count();
         let end = usize::try_from(messages.end).ok().filter(|end| *end <= count);
         match (usize::try_from(messages.start), end) {
             (Ok(start), Some(end)) if start <= end => self.closed(start..end),
@@ -295,7 +295,7 @@ impl PartialSum {
     }
 
     fn len(&self, number: usize) -> usize {
-        self.spec.plan().chunk(number).expect("the part belongs to the round").plaintexts
+        self.spec.chunking().chunk(number).expect("the part belongs to the round").plaintexts
     }
 }
 
@@ -378,7 +378,7 @@ impl ClosedSum {
 
     /// Finishes the sum of a message.
     pub(in crate::federated) fn finish(&mut self, number: u64) -> Result<Vec<u8>> {
-        let messages = self.spec.plan().chunk_count() as u64;
+        let messages = self.spec.chunking().chunk_count() as u64;
         let missing = Error::MessageNumber { number, messages };
         let place = usize::try_from(number).ok().and_then(|number| number.checked_sub(self.first));
         let place = place.and_then(|place| self.sums.get_mut(place));

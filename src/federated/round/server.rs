@@ -16,12 +16,12 @@ use rand_core::CryptoRng;
 
 use super::{
     EncryptionKey, KeyOwner, RoundSpec,
+    chunking::Chunk,
     confidential::check_confidential,
     keys::{Batch, Plaintexts, Unmask},
     offer::KeyHolding,
     opened::{MessageId, content_id},
     partial::SumMessage,
-    plan::Chunk,
 };
 use crate::federated::{
     Party, PlacementKind,
@@ -165,7 +165,7 @@ impl Server {
         self.key_holder()?;
         let (number, _, repeated) = self.look_up(wire)?;
         if repeated {
-            let messages = self.spec.plan().chunk_count() as u64;
+            let messages = self.spec.chunking().chunk_count() as u64;
             let request = self.masked.get(&number).and_then(|masked| masked.request.clone());
             return request.ok_or(Error::MessageNumber { number: number as u64, messages });
         }
@@ -240,7 +240,7 @@ impl Server {
         if repeated {
             return Ok(None);
         }
-        let chunk = self.spec.plan().chunk(number).expect("the number was looked up above");
+        let chunk = self.spec.chunking().chunk(number).expect("the number was looked up above");
         let SumMessage { clients, ciphertexts } = payload::decode(&payload)?;
         self.check_clients(&clients)?;
         let sum = self.key.ops().read(&ciphertexts, chunk.plaintexts)?;
@@ -314,8 +314,8 @@ impl Server {
         number: usize,
         answer: &[u8],
     ) -> Result<(Chunk, Box<dyn Plaintexts>)> {
-        let chunk = self.spec.plan().chunk(number).expect("the answer names a chunk of the round");
-        let messages = self.spec.plan().chunk_count() as u64;
+        let chunk = self.spec.chunking().chunk(number).expect("the answer names a chunk of the round");
+        let messages = self.spec.chunking().chunk_count() as u64;
         let missing = Error::MessageNumber { number: number as u64, messages };
         let masked = self.masked.get(&number).ok_or(missing)?;
         let opened = masked.mask.remove(answer)?;

@@ -1,8 +1,8 @@
 //! Codecs: the encoding of elements in the slots of a plaintext, and the decoding of their sums.
 
 mod codecs;
-pub(in crate::federated) mod column;
 mod encoding;
+pub(in crate::federated) mod erased;
 mod per_tensor;
 
 pub use codecs::Codecs;

@@ -141,13 +141,16 @@ fn min_bound(bounds: [f64; 3]) -> f64 {
 fn tau(clients: u32, variance: f64) -> f64 {
     let exponent = -2.0 * std::f64::consts::PI.powi(2) * variance;
     let term = |k: u32| (exponent * f64::from(k) / (f64::from(k) + 1.0)).exp();
-    // Terms decrease with k. From `FEW` on they differ little: each counts as the first of them.
-    let rest = f64::from(clients.saturating_sub(FEW));
-    10.0 * (1..clients.min(FEW)).map(term).fold(rest * term(FEW), |sum, term| sum + term)
+    // Terms decrease with k. From `SEPARATE_TERMS` on they differ little: each counts as the first
+    // of them.
+    let rest = f64::from(clients.saturating_sub(SEPARATE_TERMS));
+    10.0 * (1..clients.min(SEPARATE_TERMS))
+        .map(term)
+        .fold(rest * term(SEPARATE_TERMS), |sum, term| sum + term)
 }
 
 /// Terms of τ that are added one by one.
-const FEW: u32 = 1 << 15;
+const SEPARATE_TERMS: u32 = 1 << 15;
 
 const FROM_0: &str = "a finite number from 0";
 

@@ -89,11 +89,11 @@ fn random_array<T: Number>(shape: &[usize], range: &IntegerRange, choices: &mut 
 fn scattered<T: Number>(array: &ArrayD<T>) -> ArrayD<T> {
     let larger: Vec<_> = array.shape().iter().map(|len| 2 * len).collect();
     let mut larger = ArrayD::from_elem(larger, T::from_wide(0));
-    thin(larger.view_mut()).assign(array);
+    every_second(larger.view_mut()).assign(array);
     larger
 }
 
-fn thin<S: ndarray::RawData<Elem = T>, T>(
+fn every_second<S: ndarray::RawData<Elem = T>, T>(
     mut array: ndarray::ArrayBase<S, IxDyn>,
 ) -> ndarray::ArrayBase<S, IxDyn> {
     for axis in 0..array.ndim() {
@@ -102,8 +102,8 @@ fn thin<S: ndarray::RawData<Elem = T>, T>(
     array
 }
 
-fn thinned<T>(client: &Vec<ArrayD<T>>) -> Vec<ArrayViewD<'_, T>> {
-    client.iter().map(|array| thin(array.view())).collect()
+fn every_second_of_all<T>(client: &Vec<ArrayD<T>>) -> Vec<ArrayViewD<'_, T>> {
+    client.iter().map(|array| every_second(array.view())).collect()
 }
 
 fn plain_sum<T: Number>(clients: &[Vec<ArrayD<T>>]) -> Vec<ArrayD<T::Sum>> {
@@ -150,7 +150,7 @@ fn check_random_cases<T: Number>(seed: u64, cases: usize) {
             1 => executor.secure_sum(clients.iter().map(Vec::as_slice), ranges),
             2 => {
                 let wide: Vec<Vec<_>> = clients.iter().map(|c| c.iter().map(scattered).collect()).collect();
-                executor.secure_sum(wide.iter().map(thinned), ranges)
+                executor.secure_sum(wide.iter().map(every_second_of_all), ranges)
             }
             _ => executor.secure_sum(clients, ranges),
         };

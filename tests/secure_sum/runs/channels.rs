@@ -104,8 +104,8 @@ fn an_imported_key_opens_its_boxes_elsewhere() {
         assert_eq!(wire.len(), sent.wire.len());
         assert_eq!(there.open_expected(&sent.envelope, &wire).unwrap().as_slice(), sent.payload);
         // Under another key nothing opens, in either direction.
-        let stranger = there.open_expected(&sent.envelope, &sent.wire).unwrap_err();
-        assert_eq!(stranger, channel::Error::BoxOpen { from: sent.envelope.from, to: Party::Aggregator });
+        let error = there.open_expected(&sent.envelope, &sent.wire).unwrap_err();
+        assert_eq!(error, channel::Error::BoxOpen { from: sent.envelope.from, to: Party::Aggregator });
     }
 }
 

@@ -193,7 +193,7 @@ fn roles_refuse_open_channels_if_a_key_holder_has_the_key() {
 /// it could open.
 #[test]
 fn a_listener_between_aggregator_and_server_learns_nothing() {
-    let tapped = |holding, tap: Arc<Spy>| {
+    let aggregators_message = |holding, tap: Arc<Spy>| {
         let grid = ChannelGrid::default().with(Aggregator, Server, Arc::<Spy>::clone(&tap) as _).unwrap();
         let executor = builder().key_holding(holding).channels(grid).rng(rng(5)).build().unwrap();
         let updates = [array![1_u8, 2, 3], array![10, 20, 30]];
@@ -206,12 +206,12 @@ fn a_listener_between_aggregator_and_server_learns_nothing() {
         let seen: BTreeSet<_> = sent.wire.windows(16).collect();
         (sent.payload.windows(16).filter(|part| seen.contains(part)).count(), sent.payload.len() - 15)
     };
-    let sent = tapped(KeyHolding::KeyHolder, Spy::on(HpkeChannel::new()));
+    let sent = aggregators_message(KeyHolding::KeyHolder, Spy::on(HpkeChannel::new()));
     let (seen, all) = parts_seen(&sent);
     assert!(seen == 0 && all > 100, "{seen} of {all}");
     // On an open channel, which only the default protocol allows, the same recording shows all of
     // it.
-    let (seen, all) = parts_seen(&tapped(KeyHolding::Server, Spy::on(PlaintextChannel::new())));
+    let (seen, all) = parts_seen(&aggregators_message(KeyHolding::Server, Spy::on(PlaintextChannel::new())));
     assert_eq!(seen, all);
 }
 

@@ -176,20 +176,20 @@ fn phases_took_time_and_come_in_order() {
 #[test]
 fn clients_that_are_left_out_are_not_counted() {
     let clip = Quantizer::symmetric(0.5, 8).unwrap();
-    for spoilt in 0..3 {
+    for tampered in 0..3 {
         let channel = Spy::with_relay(BoxChannel::new(), move |sent| {
             let mut wire = sent.wire.clone();
-            if sent.envelope.from == Party::Client(spoilt) && sent.envelope.sequence > 0 {
+            if sent.envelope.from == Party::Client(tampered) && sent.envelope.sequence > 0 {
                 wire[60] ^= 1;
             }
             wire
         });
         let channels = contributions_through(channel);
         let executor = builder().channels(channels).min_clients(1).chunk_ciphertexts(1).build().unwrap();
-        let clients = (0..3).map(|i| Array1::<f32>::from_elem(120, if i == spoilt { 9.0 } else { 0.25 }));
+        let clients = (0..3).map(|i| Array1::<f32>::from_elem(120, if i == tampered { 9.0 } else { 0.25 }));
         let report = executor.secure_mean(clients, clip).unwrap().report().clone();
-        assert_eq!((report.clients, report.absent[0].client, report.clipped_values), (2, spoilt, 0));
-        let others: Vec<_> = (0..3).filter(|client| *client != spoilt).collect();
+        assert_eq!((report.clients, report.absent[0].client, report.clipped_values), (2, tampered, 0));
+        let others: Vec<_> = (0..3).filter(|client| *client != tampered).collect();
         assert_eq!(report.participants().collect::<Vec<_>>(), others);
         // Wasted work and traffic are counted.
         let (all, sent) = (report.ciphertexts, report.traffic(Clients, Aggregator).unwrap());

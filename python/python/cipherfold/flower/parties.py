@@ -13,7 +13,7 @@ from .errors import RoundRefused
 from .wire import setting
 
 
-def introduce(channel: cf.Channel, identity: cf.Identity | None) -> dict[str, bytes]:
+def session_key_settings(channel: cf.Channel, identity: cf.Identity | None) -> dict[str, bytes]:
     """The settings that contain this channel's session key, for other parties."""
     settings = {"channel-key": channel.public_key}
     if identity is not None:
@@ -21,8 +21,8 @@ def introduce(channel: cf.Channel, identity: cf.Identity | None) -> dict[str, by
     return settings
 
 
-def meet(channel: cf.Channel, party: str, settings: ConfigRecord, roster: cf.Roster | None) -> None:
-    """Adds another party's session key from settings that :func:`introduce` has made.
+def add_peer_key(channel: cf.Channel, party: str, settings: ConfigRecord, roster: cf.Roster | None) -> None:
+    """Adds another party's session key from settings that :func:`session_key_settings` has made.
 
     Raises :class:`RoundRefused` if there is a roster and no announcement. Raises the errors of
     ``Channel.add_announcement`` if the identity in the roster has not signed it.

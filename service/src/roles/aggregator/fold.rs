@@ -84,7 +84,7 @@ impl Worker {
 
     /// Adds the client's key to the channel. Returns the reason if the client has not announced a
     /// key with its identity's signature.
-    fn meet(&self, client: u32) -> Result<Result<(), RefusalReason>> {
+    fn add_peer_key(&self, client: u32) -> Result<Result<(), RefusalReason>> {
         let (session, party) = (self.round.session(), Party::Client(client));
         let read = || session.announced(party);
         let announced = match look_again(read, |found| !matches!(found, Ok(None) | Err(Error::Object(_)))) {
@@ -149,7 +149,7 @@ impl Fold<'_> {
         if self.counted.contains_key(&client) {
             return Ok(Ok(()));
         }
-        if let Err(reason) = self.worker.meet(client)? {
+        if let Err(reason) = self.worker.add_peer_key(client)? {
             return Ok(Err(reason));
         }
         let accepted = self.accept_all(client, commit.body())?;
@@ -294,7 +294,7 @@ impl Worker {
     ///
     /// Those of the store.
     pub fn opens(&self, client: u32, shard: u32, part: &[u8]) -> Result<Result<(), RefusalReason>> {
-        if let Err(reason) = self.meet(client)? {
+        if let Err(reason) = self.add_peer_key(client)? {
             return Ok(Err(reason));
         }
         Ok(self.fold(shard..shard + 1)?.accept(client, shard, part))

@@ -7,7 +7,7 @@ use crate::{
     error::Result,
     objects::{End, PartDigest, RoundKey, Signed},
     progress::Progress,
-    roles::{Patience, faults},
+    roles::{Timeout, faults},
     round::OpenRound,
 };
 
@@ -16,10 +16,10 @@ pub(super) fn put_sums(
     round: &OpenRound,
     fold: Fold<'_>,
     end: &Signed<End>,
-    patience: Patience,
+    timeout: Timeout,
     progress: &dyn Progress,
 ) -> Result<Vec<PartDigest>> {
-    let server = patience.wait(
+    let server = timeout.wait(
         round.store(),
         || "the server's key".to_owned(),
         || round.session().announced(Party::Server),

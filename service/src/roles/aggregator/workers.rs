@@ -21,7 +21,7 @@ use crate::{
     },
     parties::{Home, label},
     progress::Progress,
-    roles::{Patience, announce, faults},
+    roles::{Timeout, announce, faults},
     round::OpenRound,
     store,
 };
@@ -37,7 +37,7 @@ pub fn fold_shards(
     home: &Home,
     round: &OpenRound,
     index: WorkerIndex,
-    (backend, patience): (BackendChoice, Patience),
+    (backend, timeout): (BackendChoice, Timeout),
     progress: &dyn Progress,
 ) -> Result<Vec<PartDigest>> {
     home.check_party(Party::Aggregator)?;
@@ -50,7 +50,7 @@ pub fn fold_shards(
     let worker = Worker::new(home, round, backend)?;
     let mut fold = worker.fold(index.shards(round.shards()))?;
     let mut seen: BTreeSet<u32> = BTreeSet::new();
-    let end = patience.wait(
+    let end = timeout.wait(
         round.store(),
         || format!("the end of round {}", round.number()),
         || {
@@ -65,7 +65,7 @@ pub fn fold_shards(
                         label(Party::Client(client)),
                         counted.map_or_else(|reason| reason.to_string(), |_| "added".to_owned())
                     ));
-                    tell(home, round, index, client, counted)?;
+                    put_checked(home, round, index, client, counted)?;
                     faults::point("worker-checked");
                 }
             }
@@ -75,7 +75,7 @@ pub fn fold_shards(
     if let Outcome::Aborted(reason) = end.body().outcome {
         return Err(Error::Aborted { round: round.number(), reason });
     }
-    let sums = put_sums(round, fold, &end, patience, progress)?;
+    let sums = put_sums(round, fold, &end, timeout, progress)?;
     let key = round.key(RoundKey::Folded(index));
     let folded = Folded { end: end.digest(), sums: sums.clone() };
     round.store().put(&key, sign(home.identity(), &key, &folded))?;
@@ -83,8 +83,9 @@ pub fn fold_shards(
     Ok(sums)
 }
 
-/// Signs the result for a client. The signature of an earlier process of this worker stays.
-fn tell(
+/// Signs and writes the result for a client. The signature of an earlier process of this worker
+/// stays.
+fn put_checked(
     home: &Home,
     round: &OpenRound,
     index: WorkerIndex,
@@ -134,11 +135,11 @@ impl<'r> Workers<'r> {
     }
 
     /// The digests of all sums, when all workers have written theirs.
-    pub(super) fn sums(&self, end: &Signed<End>, patience: Patience) -> Result<Vec<PartDigest>> {
+    pub(super) fn sums(&self, end: &Signed<End>, timeout: Timeout) -> Result<Vec<PartDigest>> {
         let mut sums = Vec::new();
         for worker in self.all() {
             let what = || format!("the sums of worker {worker}");
-            let folded = patience.wait(self.round.store(), what, || self.round.folded(worker, end))?;
+            let folded = timeout.wait(self.round.store(), what, || self.round.folded(worker, end))?;
             sums.extend_from_slice(&folded.body().sums);
         }
         Ok(sums)

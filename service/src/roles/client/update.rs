@@ -18,7 +18,7 @@ use crate::{
     error::{Error, Result},
     parties::Home,
     progress::Progress,
-    roles::Patience,
+    roles::Timeout,
     round::{OpenRound, template},
 };
 
@@ -36,7 +36,7 @@ pub struct Submission<'a> {
     /// The backend.
     pub backend: BackendChoice,
     /// The time to wait for the aggregator's key.
-    pub patience: Patience,
+    pub timeout: Timeout,
 }
 
 /// An update whose values can all be encoded.

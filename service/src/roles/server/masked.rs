@@ -34,9 +34,8 @@ use crate::{
     parties::Home,
     progress::Progress,
     roles::{
-        Patience,
-        ahead::fetch_ahead,
-        faults,
+        Timeout, faults,
+        prefetch::prefetch_shards,
         repeatable::{Repeatable, generator},
     },
     round::{OpenRound, append, read_listed},
@@ -48,11 +47,11 @@ pub(super) fn pull(
     sums: &SumReader<'_>,
     done: &Signed<Done>,
     file: &mut ResultFile<'_>,
-    patience: Patience,
+    timeout: Timeout,
     progress: &dyn Progress,
 ) -> Result<RoundTotals> {
     let round = sums.round();
-    let key_holder = patience.wait(
+    let key_holder = timeout.wait(
         round.store(),
         || "the key holder's key".to_owned(),
         || round.session().announced(Party::KeyHolder),
@@ -67,7 +66,7 @@ pub(super) fn pull(
         return Err(Error::OtherMasks { round: round.number() });
     }
     progress.note(&"the key holder is asked to decrypt the masked sums");
-    let answered = patience.wait(
+    let answered = timeout.wait(
         round.store(),
         || format!("the key holder's answer for round {}", round.number()),
         || round.answered(&asked),
@@ -119,7 +118,7 @@ impl Request<'_> {
     ) -> Result<Signed<Asked>> {
         let round = self.sums.round();
         let mut masked = Vec::new();
-        fetch_ahead(
+        prefetch_shards(
             0..round.shards(),
             |shard| self.sums.fetch(shard),
             |shard, sealed| {
@@ -165,7 +164,7 @@ impl Request<'_> {
         let (relay, key_holder) = (relay(), Arc::new(own.channel(Party::KeyHolder, self.key_holder)));
         let mut server =
             StreamedServer::with_key_holder(round.spec(), self.sums.key(), relay.clone(), key_holder)?;
-        fetch_ahead(
+        prefetch_shards(
             0..round.shards(),
             |shard| Ok((self.sums.fetch(shard)?, fetch_answer(round, answered, shard)?)),
             |shard, (sealed, answer)| {

@@ -57,7 +57,7 @@ fn two_hospitals_by_hand() {
     assert_eq!(ended["participants"], serde_json::json!([0, 1]));
 
     let status = json(&["status", "--home", &path("client-0"), "--store", &store]);
-    assert_eq!((&status["rounds"][0]["state"], &status["key_bits"]), (&"taken".into(), &2048.into()));
+    assert_eq!((&status["rounds"][0]["state"], &status["key_bits"]), (&"saved".into(), &2048.into()));
     let audit = json(&["audit", "--home", &path("aggregator"), "--store", &store]);
     assert_eq!((&audit["findings"], &audit["recomputed"]), (&serde_json::json!([]), &1.into()));
 
@@ -215,11 +215,11 @@ fn waiting_has_an_end() {
     write_update(&folder.path().join("update"), &values(0));
     json(&["round", "open", "--home", &path("server"), "--store", &store, "--model", &path("update")]);
     let submit =
-        ["submit", "--home", &path("client-0"), "--store", &store, &path("update"), "--patience", "0.1"];
+        ["submit", "--home", &path("client-0"), "--store", &store, &path("update"), "--timeout", "0.1"];
     let (code, text) = failure(&submit);
     assert_eq!(code, 75);
     assert!(text.contains("the aggregator's key did not come"), "{text}");
     let pull =
-        ["pull", "--home", &path("server"), "--store", &store, "--out", &path("mean"), "--patience", "0.1"];
+        ["pull", "--home", &path("server"), "--store", &store, "--out", &path("mean"), "--timeout", "0.1"];
     assert_eq!(failure(&pull).0, 75);
 }

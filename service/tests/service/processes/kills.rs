@@ -22,7 +22,7 @@ const AGGREGATOR: [&str; 7] = [
     "aggregator-done",
 ];
 const SERVER: [&str; 5] =
-    ["server-shard:1", "server-shard:2", "server-opened", "server-written", "server-taken"];
+    ["server-shard:1", "server-shard:2", "server-opened", "server-written", "server-saved"];
 
 /// A small generator, so that a failing seed can be run again.
 struct Seeded(u64);
@@ -98,7 +98,7 @@ fn workers_that_are_killed_continue() {
         let mut aggregating = cipherfold(&[&aggregate[..], &at].concat()).spawn().unwrap();
         let fold = |index: u32| {
             let mut command =
-                cipherfold(&[&["fold", "--home", &aggregator, "--patience", "60"], &at[..]].concat());
+                cipherfold(&[&["fold", "--home", &aggregator, "--timeout", "60"], &at[..]].concat());
             command.arg("--quiet").env("CIPHERFOLD_SHARD", format!("{index}/2"));
             command
         };
@@ -243,7 +243,7 @@ fn a_board_that_is_killed_loses_nothing() {
         for client in [0, 1] {
             scope.spawn(move || {
                 let (home, update) = (path(&format!("client-{client}")), path(&format!("update-{client}")));
-                json(&["submit", "--home", &home, "--store", url, &update, "--wait", "--patience", "60"])
+                json(&["submit", "--home", &home, "--store", url, &update, "--wait", "--timeout", "60"])
             });
         }
         for pause in [100, 400, 900] {
@@ -253,7 +253,7 @@ fn a_board_that_is_killed_loses_nothing() {
             board = start();
         }
     });
-    json(&["pull", "--home", &server, "--store", &url, "--out", &path("mean"), "--patience", "60"]);
+    json(&["pull", "--home", &server, "--store", &url, "--out", &path("mean"), "--timeout", "60"]);
     assert_is_mean(&read_mean(&folder.path().join("mean")), &[0, 1]);
     let audit = json(&["audit", "--home", &path("aggregator"), "--store", &url]);
     assert_eq!((&audit["findings"], &audit["recomputed"]), (&serde_json::json!([]), &1.into()));

@@ -152,7 +152,7 @@ fn a_slow_link_that_is_cut() {
         let start = Instant::now();
         let submit = |party: &str, update: &str| {
             let update = path(update);
-            let mut command = command(party, &["submit", &update, "--wait", "--patience", "60"]);
+            let mut command = command(party, &["submit", &update, "--wait", "--timeout", "60"]);
             Running(command.stdout(std::process::Stdio::null()).spawn().unwrap())
         };
         let mut other = submit("client-1", "update-1");
@@ -182,7 +182,7 @@ fn a_slow_link_that_is_cut() {
         );
         assert!(aggregating.0.wait().unwrap().success());
         let out = path("mean");
-        let pulled = json_of(&mut command("server", &["pull", "--out", &out, "--patience", "60"]));
+        let pulled = json_of(&mut command("server", &["pull", "--out", &out, "--timeout", "60"]));
         assert_eq!(pulled["participants"], serde_json::json!([0, 1]));
         let mean = cipherfold::files::UpdateFile::open(&out).unwrap().floats::<f32>().unwrap();
         assert!(mean[0].iter().all(|mean| (mean - 0.5).abs() < 3e-5) && mean[0].len() == 40_000);

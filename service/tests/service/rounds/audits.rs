@@ -6,8 +6,8 @@ use cipherfold_service::{Error, Key, objects::RoundKey, roles, round::OpenRound}
 
 use crate::support::{World, audited, named};
 
-/// A taken round of two clients. One of them abandoned its first attempt.
-fn taken() -> (World, OpenRound) {
+/// A saved round of two clients. One of them abandoned its first attempt.
+fn saved() -> (World, OpenRound) {
     let world = World::new(2);
     let session = world.session();
     let round = world.round(&session, 0);
@@ -26,7 +26,7 @@ fn taken() -> (World, OpenRound) {
 
 #[test]
 fn a_good_session_has_no_faults() {
-    let (world, round) = taken();
+    let (world, round) = saved();
     let report = audited(&world, &round, None);
     assert_eq!(report.findings, []);
     assert_eq!((report.rounds, report.recomputed, report.unsigned.len()), (1, 0, 3));
@@ -37,7 +37,7 @@ fn a_good_session_has_no_faults() {
 
 #[test]
 fn every_changed_byte_is_found_and_its_object_is_named() {
-    let (world, round) = taken();
+    let (world, round) = saved();
     let names: Vec<_> = world.store.list("").unwrap().into_iter().map(|entry| entry.name).collect();
     assert_eq!(names.len(), 1 + 4 + 1 + 9 + 2 + 1 + 3 + 1 + 1);
     for name in &names {
@@ -64,13 +64,13 @@ fn every_changed_byte_is_found_and_its_object_is_named() {
 
 #[test]
 fn every_missing_and_every_foreign_object_is_found() {
-    let (world, round) = taken();
+    let (world, round) = saved();
     for entry in world.store.list("").unwrap() {
         let path = world.object(&entry.name);
         let good = fs::read(&path).unwrap();
         fs::remove_file(&path).unwrap();
         let report = audited(&world, &round, Some(&world.aggregator));
-        let last = entry.name.ends_with("/taken") || entry.name.contains("/in/client-0/2/");
+        let last = entry.name.ends_with("/saved") || entry.name.contains("/in/client-0/2/");
         // An audit cannot detect that the last object of a round is missing.
         assert_eq!(named(&report).contains(&*entry.name), !last, "{}: {report:?}", entry.name);
         fs::write(&path, good).unwrap();
@@ -89,7 +89,7 @@ fn every_missing_and_every_foreign_object_is_found() {
 
 #[test]
 fn objects_that_the_server_has_removed_are_not_missing() {
-    let (world, round) = taken();
+    let (world, round) = saved();
     let session = round.session();
     let next = world.round(session, 1);
     let open = roles::remove(&world.server, &next).unwrap_err();
@@ -120,7 +120,7 @@ fn objects_that_the_server_has_removed_are_not_missing() {
 fn a_sum_that_its_aggregator_made_up_is_found_with_its_key() {
     use cipherfold_service::objects::{Done, PartDigest, sign};
 
-    let (world, round) = taken();
+    let (world, round) = saved();
     let end = round.end().unwrap().unwrap();
     let done = round.done(&end).unwrap().unwrap();
     let sum = round.key(RoundKey::Sum(1));
@@ -132,7 +132,7 @@ fn a_sum_that_its_aggregator_made_up_is_found_with_its_key() {
     let key = round.key(RoundKey::Done);
     let forged = sign(world.aggregator.identity(), &key, &Done { end: end.digest(), sums });
     fs::write(path(&key), forged).unwrap();
-    fs::remove_file(path(&round.key(RoundKey::Taken))).unwrap();
+    fs::remove_file(path(&round.key(RoundKey::Saved))).unwrap();
     assert_eq!(audited(&world, &round, None).findings, [], "signatures are good");
     let report = audited(&world, &round, Some(&world.aggregator));
     assert_eq!(named(&report), BTreeSet::from([&*sum.to_string()]));

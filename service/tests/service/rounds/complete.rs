@@ -56,7 +56,7 @@ fn every_step_can_be_repeated() {
     assert_eq!(world.pull(&round, &again).unwrap(), pulled);
     assert_eq!(fs::read(&out).unwrap(), fs::read(&again).unwrap());
     assert_eq!(world.store.list("").unwrap(), objects);
-    assert_eq!(round.state().unwrap(), State::Taken);
+    assert_eq!(round.state().unwrap(), State::Saved);
     assert_is_mean(&read_mean(&out), &[0, 1]);
 
     // The next round of the same session.
@@ -84,8 +84,8 @@ fn at_the_deadline_a_round_closes_over_those_who_have_committed() {
     let out = world.path("mean.safetensors");
     world.pull(&round, &out).unwrap();
     assert_is_mean(&read_mean(&out), &[0, 2]);
-    roles::wait_for_end(&world.clients[0], &round, crate::support::patience()).unwrap();
-    let late = roles::wait_for_end(&world.clients[1], &round, crate::support::patience());
+    roles::wait_for_end(&world.clients[0], &round, crate::support::timeout()).unwrap();
+    let late = roles::wait_for_end(&world.clients[1], &round, crate::support::timeout());
     assert_eq!(late, Err(Error::RoundOver { round: 0 }));
 }
 
@@ -105,7 +105,7 @@ fn a_round_with_too_few_clients_has_no_sum() {
     assert_eq!(round.state().unwrap(), State::Aborted);
     let names = world.store.list(&format!("{}/0/sum", session.id())).unwrap();
     assert_eq!(names, []);
-    assert_eq!(roles::wait_for_end(&world.clients[1], &round, crate::support::patience()), Err(aborted));
+    assert_eq!(roles::wait_for_end(&world.clients[1], &round, crate::support::timeout()), Err(aborted));
 }
 
 #[test]

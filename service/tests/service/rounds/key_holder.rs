@@ -9,14 +9,14 @@ use cipherfold_service::{
     objects::{self, Answered, Asked, Done, End, Outcome, Participant, RoundKey, sign},
     parties,
     progress::Silent,
-    roles::{self, Patience},
+    roles::{self, Timeout},
     round::{Declaration, OpenRound, State},
 };
 
 use crate::support::{
     World, assert_is_mean, audited,
     commands::{cipherfold, json, pull, set_up_with},
-    named, patience, read_mean, stranger, write_updates,
+    named, outsider, read_mean, timeout, write_updates,
 };
 
 /// A round whose sums are there.
@@ -33,9 +33,9 @@ fn done(clients: u32) -> (World, OpenRound) {
 fn asked(clients: u32) -> (World, OpenRound) {
     let (world, round) = done(clients);
     let out = world.path("mean.safetensors");
-    let impatient = Patience::of(Duration::from_millis(20));
+    let short = Timeout::of(Duration::from_millis(20));
     let waiting =
-        roles::pull(&world.server, &round, &out, (BackendChoice::Auto, impatient), &Silent).unwrap_err();
+        roles::pull(&world.server, &round, &out, (BackendChoice::Auto, short), &Silent).unwrap_err();
     let Error::Waiting { what, .. } = &waiting else { panic!("{waiting}") };
     assert_eq!(what, "the key holder's answer for round 0");
     assert_eq!(round.state().unwrap(), State::Asked);
@@ -93,7 +93,7 @@ fn every_step_can_be_repeated() {
 
     let (out, again) = (world.path("mean.safetensors"), world.path("again.safetensors"));
     let pulled = world.pull(&round, &out).unwrap();
-    assert_eq!(round.state().unwrap(), State::Taken);
+    assert_eq!(round.state().unwrap(), State::Saved);
     assert_is_mean(&read_mean(&out), &[0, 1]);
     assert_eq!(world.store.list("").unwrap().len(), objects.len() + 1, "only the receipt is new");
     assert_eq!(world.pull(&round, &again).unwrap(), pulled);
@@ -106,7 +106,7 @@ fn every_step_can_be_repeated() {
     };
     let before = all();
     let sealed = (0..3).flat_map(|shard| [RoundKey::Masked(shard), RoundKey::Answer(shard)]);
-    for key in sealed.chain([RoundKey::Asked, RoundKey::Answered, RoundKey::Taken]) {
+    for key in sealed.chain([RoundKey::Asked, RoundKey::Answered, RoundKey::Saved]) {
         fs::remove_file(path(&world, &round, key)).unwrap();
     }
     assert_eq!(world.pull(&round, &again).unwrap(), pulled);
@@ -142,7 +142,7 @@ fn a_sum_that_the_aggregator_has_not_signed_is_not_decrypted() {
     let end = round.end().unwrap().unwrap();
     let body = round.done(&end).unwrap().unwrap().body().clone();
     let key = round.key(RoundKey::Done);
-    fs::write(path(&world, &round, RoundKey::Done), sign(&stranger(), &key, &body)).unwrap();
+    fs::write(path(&world, &round, RoundKey::Done), sign(&outsider(), &key, &body)).unwrap();
     let signature = objects::Error::Signature { key, signer: Party::Aggregator };
     assert_eq!(refusal(world.decrypt(&round).unwrap_err()), signature);
     // Signed by the aggregator, for another end.
@@ -159,7 +159,7 @@ fn a_request_that_the_server_has_not_signed_is_not_answered() {
     let done = round.done(&end).unwrap().unwrap();
     let body = round.asked(&done).unwrap().unwrap().body().clone();
     let key = round.key(RoundKey::Asked);
-    fs::write(path(&world, &round, RoundKey::Asked), sign(&stranger(), &key, &body)).unwrap();
+    fs::write(path(&world, &round, RoundKey::Asked), sign(&outsider(), &key, &body)).unwrap();
     let signature = objects::Error::Signature { key, signer: Party::Server };
     assert_eq!(refusal(world.decrypt(&round).unwrap_err()), signature);
     let short = Asked { masked: body.masked[1..].to_vec(), ..body };
@@ -252,7 +252,7 @@ fn a_second_sum_of_a_round_is_not_pulled() {
         sums.swap(0, 1);
         forge(&world, &round, RoundKey::Done, &world.aggregator, &Done { end: end.digest(), sums });
         let found = round.done(&end).unwrap().unwrap().digest();
-        let pulled = roles::pull(&world.server, &round, &out, (BackendChoice::Auto, patience()), &Silent);
+        let pulled = roles::pull(&world.server, &round, &out, (BackendChoice::Auto, timeout()), &Silent);
         let refused = Error::from(parties::Error::OtherSum { round: 0, recorded: first.digest(), found });
         assert_eq!(pulled.unwrap_err(), refused, "with a key holder: {with_key_holder}");
         assert!(!out.exists());
@@ -299,7 +299,7 @@ fn a_command_of_another_role_is_refused() {
     let (world, round) = done(2);
     let wrong = |expected, found| Error::from(parties::Error::WrongRole { expected, found });
     let decrypting = |home: &Home, round: &OpenRound| {
-        roles::decrypt(home, round, (BackendChoice::Auto, patience()), &Silent)
+        roles::decrypt(home, round, (BackendChoice::Auto, timeout()), &Silent)
     };
     let refused = decrypting(&world.server, &round).unwrap_err();
     assert_eq!(refused, wrong(Party::KeyHolder, Party::Server));
@@ -308,7 +308,7 @@ fn a_command_of_another_role_is_refused() {
     assert_eq!(refused, wrong(Party::KeyHolder, Party::Server));
     let out = world.path("mean.safetensors");
     let pulling =
-        roles::pull(owner(&world), &round, &out, (BackendChoice::Auto, patience()), &Silent).unwrap_err();
+        roles::pull(owner(&world), &round, &out, (BackendChoice::Auto, timeout()), &Silent).unwrap_err();
     assert_eq!(pulling, wrong(Party::Server, Party::KeyHolder));
 
     let without = World::new(2);
@@ -326,7 +326,7 @@ fn a_server_without_its_masks_gets_an_error() {
     fs::remove_file(masks).unwrap();
     let out = world.path("mean.safetensors");
     let refused =
-        roles::pull(&world.server, &round, &out, (BackendChoice::Auto, patience()), &Silent).unwrap_err();
+        roles::pull(&world.server, &round, &out, (BackendChoice::Auto, timeout()), &Silent).unwrap_err();
     assert_eq!(refused, Error::OtherMasks { round: 0 });
 }
 
@@ -357,7 +357,7 @@ fn an_audit_finds_every_changed_and_every_missing_object() {
         fs::remove_file(&path).unwrap();
         let report = audited(&world, &round, None);
         // Nothing shows that the last object of a round existed.
-        assert_eq!(named(&report).contains(&**name), !name.ends_with("/taken"), "{name}: {report:?}");
+        assert_eq!(named(&report).contains(&**name), !name.ends_with("/saved"), "{name}: {report:?}");
         fs::write(&path, good).unwrap();
     }
     for name in ["masked/3", "masked/x", "answer/3", "asked/0"] {
@@ -432,7 +432,7 @@ fn a_key_holder_by_hand() {
     let status = json(&["status", "--home", &path("client-0"), "--store", &store]);
     assert_eq!(
         (&status["rounds"][1]["state"], &status["key_owner"]),
-        (&"taken".into(), &"key-holder".into())
+        (&"saved".into(), &"key-holder".into())
     );
     let audit = json(&["audit", "--home", &path("aggregator"), "--store", &store]);
     assert_eq!((&audit["findings"], &audit["recomputed"]), (&serde_json::json!([]), &2.into()));
@@ -447,7 +447,7 @@ fn a_key_holder_by_hand() {
     declare(folder.path(), &store, "2");
     contribute(folder.path(), &store, "2");
     let pull =
-        ["pull", "--home", &path("server"), "--store", &store, "--out", &path("mean"), "--patience", "0.1"];
+        ["pull", "--home", &path("server"), "--store", &store, "--out", &path("mean"), "--timeout", "0.1"];
     let waiting = cipherfold(&pull).output().unwrap();
     let text = String::from_utf8(waiting.stderr).unwrap();
     assert!(text.contains("the key holder's answer for round 2 did not come"), "{text}");
@@ -469,7 +469,7 @@ fn a_key_holder_that_watches_continues_after_a_refusal() {
         declare(folder.path(), &store, number);
         contribute(folder.path(), &store, number);
         let pull = ["pull", "--home", &server, "--store", &store, "--round", number, "--out", &path("mean")];
-        let asked = cipherfold(&[&pull[..], &["--patience", "0.05", "--quiet"]].concat()).status().unwrap();
+        let asked = cipherfold(&[&pull[..], &["--timeout", "0.05", "--quiet"]].concat()).status().unwrap();
         assert_eq!(asked.code(), Some(75));
     }
     fs::write(session.join("0/asked"), b"anything").unwrap();
@@ -477,7 +477,7 @@ fn a_key_holder_that_watches_continues_after_a_refusal() {
     let watch = ["decrypt", "--home", &holder, "--store", &store, "--watch", "--poll", "0.05"];
     let mut watching = cipherfold(&watch).stderr(std::process::Stdio::piped()).spawn().unwrap();
     let pull = ["pull", "--home", &server, "--store", &store, "--round", "2", "--out", &path("mean")];
-    json(&[&pull[..], &["--patience", "60"]].concat());
+    json(&[&pull[..], &["--timeout", "60"]].concat());
     assert_is_mean(&read_mean(&folder.path().join("mean")), &[0, 1]);
     assert_eq!(watching.try_wait().unwrap(), None, "it goes on");
     watching.kill().unwrap();
@@ -515,8 +515,8 @@ fn a_key_holder_through_the_board() {
     declare(folder.path(), &store, "0");
     contribute(folder.path(), &store, "0");
     thread::scope(|scope| {
-        scope.spawn(|| json(&["decrypt", "--home", &holder, "--store", &store, "--patience", "60"]));
-        json(&["pull", "--home", &server, "--store", &store, "--out", &path("mean"), "--patience", "60"]);
+        scope.spawn(|| json(&["decrypt", "--home", &holder, "--store", &store, "--timeout", "60"]));
+        json(&["pull", "--home", &server, "--store", &store, "--out", &path("mean"), "--timeout", "60"]);
     });
     assert_is_mean(&read_mean(&folder.path().join("mean")), &[0, 1]);
 
@@ -606,8 +606,8 @@ fn a_party_that_is_killed_at_any_point_continues() {
     let asking = ["server-masked:1", "server-masked:3", "server-asked"];
     let answering =
         ["key-holder-recorded", "key-holder-answer:1", "key-holder-answer:3", "key-holder-answered"];
-    let taking = ["server-shard:1", "server-shard:2", "server-opened", "server-written", "server-taken"];
-    for round in 0..taking.len() {
+    let saving = ["server-shard:1", "server-shard:2", "server-opened", "server-written", "server-saved"];
+    for round in 0..saving.len() {
         let number = round.to_string();
         declare(folder.path(), &store, &number);
         contribute(folder.path(), &store, &number);
@@ -615,20 +615,19 @@ fn a_party_that_is_killed_at_any_point_continues() {
         let decrypt = [&["decrypt", "--home", &holder], &at[..]].concat();
         // The session was declared by a process that was killed before it announced the key
         // holder's key.
-        let early =
-            cipherfold(&[&decrypt[..], &["--quiet", "--patience", "0.05"]].concat()).status().unwrap();
+        let early = cipherfold(&[&decrypt[..], &["--quiet", "--timeout", "0.05"]].concat()).status().unwrap();
         assert_eq!(early.code(), Some(75), "nobody has asked");
         let out = path("mean");
         let pull = [&["pull", "--home", &server, "--out", &out], &at[..]].concat();
         let point = asking[round % asking.len()];
         let status = cipherfold(&pull).arg("--quiet").env("CIPHERFOLD_KILL_AT", point).status().unwrap();
         assert_eq!(status.signal(), Some(SIGKILL), "{point}");
-        let waiting = cipherfold(&[&pull[..], &["--quiet", "--patience", "0.05"]].concat()).status().unwrap();
+        let waiting = cipherfold(&[&pull[..], &["--quiet", "--timeout", "0.05"]].concat()).status().unwrap();
         assert_eq!(waiting.code(), Some(75), "asked again after {point}");
         killed_at(answering[round % answering.len()], &decrypt);
-        killed_at(taking[round], &pull);
+        killed_at(saving[round], &pull);
         assert_is_mean(&read_mean(&folder.path().join("mean")), &[0, 1]);
     }
     let audit = json(&["audit", "--home", &path("aggregator"), "--store", &store]);
-    assert_eq!((&audit["findings"], &audit["recomputed"]), (&serde_json::json!([]), &taking.len().into()));
+    assert_eq!((&audit["findings"], &audit["recomputed"]), (&serde_json::json!([]), &saving.len().into()));
 }

@@ -12,7 +12,7 @@ use cipherfold_service::{
     round::{Declaration, OpenRound, join, split, unix_time},
 };
 
-use crate::support::{World, assert_is_mean, patience, read_mean, stranger, submission, write_update};
+use crate::support::{World, assert_is_mean, outsider, read_mean, submission, timeout, write_update};
 
 /// A client commits to these objects.
 fn commit(world: &World, round: &OpenRound, client: u32, signer: &Identity, change: impl Fn(&mut Commit)) {
@@ -63,7 +63,7 @@ fn refused(bad: impl Fn(&World, &OpenRound)) -> RefusalReason {
     let out = world.path("mean.safetensors");
     world.pull(&round, &out).unwrap();
     assert_is_mean(&read_mean(&out), &[0, 2]);
-    let told = roles::wait_for_end(&world.clients[1], &round, patience()).unwrap_err();
+    let told = roles::wait_for_end(&world.clients[1], &round, timeout()).unwrap_err();
     assert_eq!(told, Error::Refused { round: 0, reason: refusal.reason });
     refusal.reason
 }
@@ -71,7 +71,7 @@ fn refused(bad: impl Fn(&World, &OpenRound)) -> RefusalReason {
 #[test]
 fn a_commit_that_is_not_the_clients_is_refused() {
     let own = |world: &World| Identity::from_bytes(&world.clients[1].identity().expose_bytes());
-    let reason = refused(|world, round| commit(world, round, 1, &stranger(), |_| ()));
+    let reason = refused(|world, round| commit(world, round, 1, &outsider(), |_| ()));
     assert_eq!(reason, RefusalReason::Commit);
     let reason =
         refused(|world, round| commit(world, round, 1, &own(world), |commit| commit.open = Sha256::of(b"")));

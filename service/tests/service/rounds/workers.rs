@@ -12,11 +12,11 @@ use cipherfold_service::{
     round::{Declaration, OpenRound, unix_time},
 };
 
-use crate::support::{World, aggregation, assert_is_mean, patience, read_mean};
+use crate::support::{World, aggregation, assert_is_mean, read_mean, timeout};
 
 fn worker(world: &World, round: &OpenRound, index: u32, count: u32) -> cipherfold_service::Result<()> {
     let index = WorkerIndex::new(index, count).unwrap();
-    roles::fold_shards(&world.aggregator, round, index, (BackendChoice::Auto, patience()), &Silent).map(drop)
+    roles::fold_shards(&world.aggregator, round, index, (BackendChoice::Auto, timeout()), &Silent).map(drop)
 }
 
 /// Runs the aggregator with `workers` workers.
@@ -94,8 +94,8 @@ fn an_aggregator_without_its_workers_waits_and_another_one_continues() {
     let declaration = Declaration { deadline: unix_time(), ..world.declaration() };
     let round = world.open(&session, &declaration).unwrap();
     world.submit_all(&round);
-    let impatient = roles::Patience::of(std::time::Duration::from_millis(100));
-    let aggregation = Aggregation { workers: NonZeroU32::new(2), patience: impatient, ..aggregation() };
+    let short = roles::Timeout::of(std::time::Duration::from_millis(100));
+    let aggregation = Aggregation { workers: NonZeroU32::new(2), timeout: short, ..aggregation() };
     let waiting = roles::aggregate(&world.aggregator, &round, aggregation, &Silent).unwrap_err();
     assert!(matches!(waiting, Error::Waiting { .. }), "{waiting}");
     assert_eq!(round.end().unwrap(), None);
@@ -163,7 +163,7 @@ fn a_worker_without_the_sessions_key_refuses_nobody() {
     let home = cipherfold_service::Home::open(&copy).unwrap();
     let index = WorkerIndex::new(0, 1).unwrap();
     let other = Error::OtherBoxKey { party: Party::Aggregator };
-    let folded = roles::fold_shards(&home, &round, index, (BackendChoice::Auto, patience()), &Silent);
+    let folded = roles::fold_shards(&home, &round, index, (BackendChoice::Auto, timeout()), &Silent);
     assert_eq!(folded.unwrap_err(), other);
     let aggregator = Some((&home, BackendChoice::Auto));
     assert_eq!(

@@ -22,9 +22,9 @@ use cipherfold_service::{
 use rustls::{ClientConnection, StreamOwned};
 
 use crate::support::{
-    World, aggregation, assert_is_mean, patience, read_mean,
+    World, aggregation, assert_is_mean, outsider, read_mean,
     running_board::{Running, answer},
-    stranger, submission,
+    submission, timeout,
 };
 
 fn put(name: &str, length: usize) -> String {
@@ -58,7 +58,7 @@ fn a_round_through_the_board() {
                 let home = &world.clients[client as usize];
                 let round = at(&board.store(home), world, round);
                 roles::submit(home, &round, submission(&world.update(client)), &Silent).unwrap();
-                roles::wait_for_end(home, &round, patience()).unwrap();
+                roles::wait_for_end(home, &round, timeout()).unwrap();
             });
         }
         let out = world.path("mean.safetensors");
@@ -85,7 +85,7 @@ fn a_round_through_the_board() {
         assert!(metrics.contains(line), "{metrics}");
     }
     let page = board.operations("/");
-    for part in ["state taken", "2 of 2, at least 2", "client-0, client-1", "default-src 'none'"] {
+    for part in ["state saved", "2 of 2, at least 2", "client-0, client-1", "default-src 'none'"] {
         assert!(page.contains(part), "{page}");
     }
 }
@@ -119,7 +119,7 @@ fn every_bad_request_has_its_own_error() {
         (RoundKey::Commit(0), vec![0; 100], "100 bytes are not a control object"),
         (
             RoundKey::Commit(0),
-            signed_commit(&round, &stranger()),
+            signed_commit(&round, &outsider()),
             "is not signed by the identity of client-0",
         ),
     ];
@@ -374,7 +374,7 @@ fn a_board_is_not_a_client() {
     serving.abort();
 }
 
-/// Contributions and sums of a taken round go through the board, by the server alone, and for no
+/// Contributions and sums of a saved round go through the board, by the server alone, and for no
 /// other round.
 #[test]
 fn a_taken_round_is_removed_through_the_board() {
@@ -392,15 +392,15 @@ fn a_taken_round_is_removed_through_the_board() {
     };
     let part = |round: &OpenRound| round.key(RoundKey::Part { client: 0, attempt: 1, shard: 0 });
     let not_signed = "the server has not signed that this round is removed";
-    assert!(refused(&server, part(&round)).contains(not_signed), "neither taken nor noted");
+    assert!(refused(&server, part(&round)).contains(not_signed), "neither saved nor noted");
     assert_eq!(roles::remove(&world.server, &at(&server, &world, &round)), Err(Error::NotTaken { round: 0 }));
     // A note without a receipt does not get as far as the store.
     let key = round.key(RoundKey::Removed);
     let early = Removed { last: round.end().unwrap().unwrap().digest() };
     let reason = server.put(&key, sign(world.server.identity(), &key, &early)).unwrap_err().to_string();
-    assert!(reason.contains("the round is neither taken nor aborted"), "{reason}");
+    assert!(reason.contains("the round is neither saved nor aborted"), "{reason}");
     world.pull(&at(&server, &world, &round), &world.path("mean.safetensors")).unwrap();
-    assert!(refused(&server, part(&round)).contains(not_signed), "taken, and not noted");
+    assert!(refused(&server, part(&round)).contains(not_signed), "saved, and not noted");
     let reason = server.put(&key, sign(world.server.identity(), &key, &early)).unwrap_err().to_string();
     assert!(reason.contains("is not the last object of the round"), "{reason}");
 
@@ -420,7 +420,7 @@ fn a_taken_round_is_removed_through_the_board() {
         let reason = refused(&board.store(other), part(&round));
         assert!(reason.contains("only the server removes objects"), "{reason}");
     }
-    for kept in [RoundKey::Open, RoundKey::Commit(0), RoundKey::End, RoundKey::Done, RoundKey::Taken] {
+    for kept in [RoundKey::Open, RoundKey::Commit(0), RoundKey::End, RoundKey::Done, RoundKey::Saved] {
         let reason = refused(&server, round.key(kept));
         assert!(reason.contains("the objects which a party has signed stay"), "{reason}");
     }
@@ -468,7 +468,7 @@ fn a_store_has_room_for_so_many_bytes() {
 
     let announcement = cipherfold::federated::channel::Announcement::ENCODED_LEN as u64;
     let first = quota(submit(&with(used() + announcement), 0));
-    assert_eq!((first.limit, first.stored), (used(), used()), "the announcement was taken");
+    assert_eq!((first.limit, first.stored), (used(), used()), "the announcement was accepted");
     assert!(first.reserved > 0 && first.asked > 0, "{first:?}");
 
     submit(&with(1 << 30), 0).unwrap();

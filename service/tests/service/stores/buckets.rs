@@ -103,7 +103,7 @@ fn a_round_over_a_bucket() {
             let (home, update) = (path(&format!("client-{client}")), path(&format!("update-{client}")));
             let run = &run;
             scope.spawn(move || {
-                let submitted = run(&["submit", "--home", &home, &update, "--wait", "--patience", "60"]);
+                let submitted = run(&["submit", "--home", &home, &update, "--wait", "--timeout", "60"]);
                 assert_eq!(submitted["counted"], true);
             });
         }
@@ -113,5 +113,5 @@ fn a_round_over_a_bucket() {
     let audit = run(&["audit", "--home", &path("aggregator")]);
     assert_eq!((&audit["findings"], &audit["recomputed"]), (&serde_json::json!([]), &1.into()));
     let status = run(&["status", "--home", &path("client-1")]);
-    assert_eq!((&status["session"], &status["rounds"][0]["state"]), (&session["session"], &"taken".into()));
+    assert_eq!((&status["session"], &status["rounds"][0]["state"]), (&session["session"], &"saved".into()));
 }

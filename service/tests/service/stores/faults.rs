@@ -22,7 +22,7 @@ use object_store::path::Path;
 use crate::support::{
     World, aggregation, assert_is_mean,
     faulty_store::{Faults, Faulty},
-    patience, read_mean, submission,
+    read_mean, submission, timeout,
 };
 
 /// Starts a role again until it succeeds, as those do who run it. Some errors are final: they would
@@ -68,7 +68,7 @@ fn round_over(faults: Faults, seed: u64, deadline: Duration) {
             scope.spawn(move || {
                 let (home, update) = (&world.clients[client as usize], world.update(client));
                 again("submit", || roles::submit(home, &round()?, submission(&update), &Silent));
-                again("wait", || roles::wait_for_end(home, &round()?, patience()));
+                again("wait", || roles::wait_for_end(home, &round()?, timeout()));
             });
         }
         let aggregate = || roles::aggregate(&world.aggregator, &round()?, aggregation(), &Silent);

@@ -69,7 +69,7 @@ pub(crate) fn set_up_with(folder: &Path, others: &[&str], clients: u32) {
 /// The server of such homes pulls the latest round to `mean`.
 pub(crate) fn pull(folder: &Path, store: &str) -> Value {
     let path = |name: &str| folder.join(name).display().to_string();
-    json(&["pull", "--home", &path("server"), "--store", store, "--out", &path("mean"), "--patience", "60"])
+    json(&["pull", "--home", &path("server"), "--store", store, "--out", &path("mean"), "--timeout", "60"])
 }
 
 #[cfg(feature = "fault-injection")]

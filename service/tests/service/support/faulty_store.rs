@@ -89,7 +89,7 @@ impl Faulty {
         written.get(path).is_none_or(|at| at.elapsed() >= self.faults.lists_lag)
     }
 
-    fn spoil(&self, contents: &Bytes) -> Bytes {
+    fn damage(&self, contents: &Bytes) -> Bytes {
         if self.happens(self.faults.cut_reads) {
             return contents.slice(..contents.len() / 2);
         }
@@ -134,7 +134,7 @@ impl ObjectStore for Faulty {
         }
         let (meta, range, attributes) = (found.meta.clone(), found.range.clone(), found.attributes.clone());
         let extensions = std::mem::take(&mut found.extensions);
-        let contents = self.spoil(&found.bytes().await?);
+        let contents = self.damage(&found.bytes().await?);
         let payload = GetResultPayload::Stream(stream::once(async { Ok(contents) }).boxed());
         Ok(GetResult { payload, meta, range, attributes, extensions })
     }

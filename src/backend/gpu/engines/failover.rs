@@ -20,13 +20,13 @@ use crate::backend::gpu::{
 /// The current device of one GPU, replaced when it fails. Batches of several callers run on it at
 /// the same time.
 pub(crate) struct Failover {
-    opener: Opener,
+    opener: DeviceOpener,
     report: AdapterReport,
     state: Mutex<State>,
 }
 
 /// Opens the first device and its replacement.
-struct Opener {
+struct DeviceOpener {
     options: Options,
     threads: Arc<Threads>,
     /// Chosen when the first device is opened.
@@ -36,7 +36,7 @@ struct Opener {
     injection: Arc<FaultInjection>,
 }
 
-impl Opener {
+impl DeviceOpener {
     fn open(&self, generation: u64) -> Result<TestedDevice, String> {
         let mut device = self.open_device(generation)?;
         let upload_memory = if let Some(chosen) = self.upload_memory.get() {
@@ -105,7 +105,7 @@ const MAX_JOURNAL_BYTES: usize = 512 << 20;
 impl Failover {
     /// Opens the first device.
     pub(crate) fn open(options: &Options) -> Result<Self, String> {
-        let opener = Opener {
+        let opener = DeviceOpener {
             options: options.clone(),
             threads: Arc::new(Threads::new()?),
             upload_memory: OnceLock::new(),

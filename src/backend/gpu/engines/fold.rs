@@ -143,11 +143,11 @@ impl<F: Limbs> DeviceFold<F> {
                     Entry::Resident(resident) => resident.pieces(generation),
                 })
                 .collect();
-            let taken = run.len() + residents.len();
-            if taken == 0 {
+            let added = run.len() + residents.len();
+            if added == 0 {
                 return Ok(Some(self.sent));
             }
-            let is_last = waiting.len() == taken;
+            let is_last = waiting.len() == added;
             // The copy before this one must stay until this one is complete.
             let copy = (is_copied && is_last)
                 .then(|| accumulators.prepare_copy(self.spare.take(), self.contributions));
@@ -158,7 +158,7 @@ impl<F: Limbs> DeviceFold<F> {
             } else {
                 accumulators.add(&run, copy)?;
             }
-            self.sent += taken;
+            self.sent += added;
             if is_copy_sent {
                 self.copied = self.sent;
             }

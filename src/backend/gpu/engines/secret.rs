@@ -32,10 +32,10 @@ impl<F: Limbs, H: Limbs> SecretEngine<F> for Secret<F, H> {
             return Some(Vec::new());
         }
         let bits = H::WORDS as u32 * Word::BITS;
-        let halves = [&self.crt.p, &self.crt.q];
+        let primes = [&self.crt.p, &self.crt.q];
         let powers = |i: usize| -> Option<Zeroizing<Vec<Pair<H>>>> {
-            let half = halves[i];
-            let to_mont = |x| half.modulus.from_mont(&half.to_mont(x));
+            let prime = primes[i];
+            let to_mont = |x| prime.modulus.from_mont(&prime.to_mont(x));
             let bases = Zeroizing::new(xs.par_iter().map(to_mont).collect::<Vec<_>>());
             self.gpu.run(
                 xs.len(),
@@ -43,7 +43,7 @@ impl<F: Limbs, H: Limbs> SecretEngine<F> for Secret<F, H> {
                     let runtime = device.tested::<H>(SelfTest::Pow)?;
                     let on_device = self.on_device[i]
                         .get(device.generation(), || ModulusOnDevice::new(runtime, &self.moduli[i], true))?;
-                    let exponent = |_| half.exponent();
+                    let exponent = |_| prime.exponent();
                     on_device.pow(&bases, &exponent, true, bits).map(|powers| Some(Zeroizing::new(powers)))
                 },
                 || None,

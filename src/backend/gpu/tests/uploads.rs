@@ -89,8 +89,8 @@ fn rates_name_the_memory_in_use() {
     for memory in [UploadMemory::Device, UploadMemory::Host] {
         let Some(gpu) = gpu(|options| options.upload_memory = Some(memory)) else { return };
         let rates = gpu.transfer_rates().expect("the device works");
-        let taken = if can_choose(&gpu) { memory } else { UploadMemory::Device };
-        assert_eq!((rates.upload_memory, rates.up_through_other.is_some()), (taken, can_choose(&gpu)));
+        let expected = if can_choose(&gpu) { memory } else { UploadMemory::Device };
+        assert_eq!((rates.upload_memory, rates.up_through_other.is_some()), (expected, can_choose(&gpu)));
         assert!(rates.up > 1e6 && rates.down > 1e6 && rates.up_through_other.is_none_or(|rate| rate > 1e6));
         assert_eq!(gpu.faults(), Vec::<String>::new());
     }

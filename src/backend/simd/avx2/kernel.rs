@@ -35,9 +35,9 @@ use core::cmp::Ordering;
 use super::{
     super::{
         columns::{self, column},
-        domain::Constants,
         lanes::{Digits, Lanes, Words},
-        table::{GROUPS, OCTETS},
+        moduli::Constants,
+        table::{GROUPS, MAX_REGISTERS_PER_LIMB},
     },
     Avx2, Limb,
 };
@@ -94,19 +94,19 @@ pub(super) fn mul<const K: usize>(_: Avx2, c: &Constants<K>, x: &mut Lanes<Limb,
     rows(c, x, |i| (y[i].lo.load(), y[i].hi.load()));
 }
 
-/// Like [`mul`], and prefetches `soon`: some cache lines with each row.
+/// Like [`mul`], and prefetches `to_prefetch`: some cache lines with each row.
 #[target_feature(enable = "avx2")]
-pub(super) fn mul_while_fetching<const K: usize>(
+pub(super) fn mul_and_prefetch<const K: usize>(
     _: Avx2,
     c: &Constants<K>,
     x: &mut Lanes<Limb, K>,
     y: &Lanes<Limb, K>,
-    soon: &[Limb],
+    to_prefetch: &[Limb],
 ) {
-    let registers = soon.len().div_ceil(K).next_multiple_of(2);
+    let registers = to_prefetch.len().div_ceil(K).next_multiple_of(2);
     rows(c, x, |i| {
         // A cache line holds two registers.
-        for line in soon.iter().skip(i * registers).take(registers).step_by(2) {
+        for line in to_prefetch.iter().skip(i * registers).take(registers).step_by(2) {
             // SAFETY: a prefetch is a hint for any address.
             #[allow(unused_unsafe, reason = "safe since Rust 1.90 or so")]
             unsafe {
@@ -134,7 +134,7 @@ pub(super) fn mul_words<U: Limbs, const K: usize>(
 }
 
 /// Memory for the columns of the longest number, with 147 limbs.
-type Room = columns::Room<__m256i, { 147 + columns::period::<__m256i>() }>;
+type ColumnMemory = columns::ColumnMemory<__m256i, { 147 + columns::period::<__m256i>() }>;
 
 type Column = columns::Column<__m256i>;
 
@@ -152,8 +152,8 @@ fn rows<const K: usize>(
         let (lo, hi) = multiplier(i);
         (_mm256_and_si256(lo, mask), _mm256_and_si256(hi, mask))
     };
-    let mut room = Room::new();
-    let sums = room.columns_away_from::<K>(x.as_ptr().addr());
+    let mut memory = ColumnMemory::new();
+    let sums = memory.columns_away_from::<K>(x.as_ptr().addr());
     // SAFETY: the first pass runs first, and every pass writes all columns.
     unsafe {
         let first = if K % 2 == 1 {
@@ -340,8 +340,8 @@ unsafe fn two_rows<const FIRST: bool, const K: usize>(
 /// the two products that it replaces.
 #[target_feature(enable = "avx2")]
 pub(super) fn square<const K: usize>(_: Avx2, c: &Constants<K>, x: &mut Lanes<Limb, K>) {
-    let mut room = Room::new();
-    let sums = room.columns_away_from::<K>(x.as_ptr().addr());
+    let mut memory = ColumnMemory::new();
+    let sums = memory.columns_away_from::<K>(x.as_ptr().addr());
     // SAFETY: the first pass runs first, and every pass writes all columns.
     unsafe {
         let first = if K % 2 == 1 {
@@ -488,14 +488,14 @@ pub(super) fn select<const K: usize>(table: &[Lanes<Limb, K>], digits: &Limb, ou
 }
 
 /// Every lane's entry of a row that all lanes share, for several groups of lanes. The row has
-/// `octets` registers of eight 32-bit entries for every limb of both digits.
+/// `per_limb` registers of eight 32-bit entries for every limb of both digits.
 ///
 /// A permutation selects among the eight entries by the lowest three bits of a lane's digit. A mask
 /// selects among the registers by the other bits. All registers are read, once for all groups.
 #[target_feature(enable = "avx2")]
 pub(super) fn look_up<const K: usize>(
     row: &[Limb],
-    octets: usize,
+    per_limb: usize,
     digits: &[Limb; GROUPS],
     out: &mut [Lanes<Limb, K>; GROUPS],
 ) {
@@ -504,19 +504,19 @@ pub(super) fn look_up<const K: usize>(
     // The permutation moves 32-bit halves. The upper half of a lane has index zero, and is not part
     // of the limb.
     let lower_half = _mm256_set1_epi64x(0xffff_ffff);
-    let mut masks = [[zero; GROUPS]; OCTETS];
-    for (i, masks) in (0..).zip(&mut masks[..octets]) {
+    let mut masks = [[zero; GROUPS]; MAX_REGISTERS_PER_LIMB];
+    for (i, masks) in (0..).zip(&mut masks[..per_limb]) {
         for (mask, digits) in masks.iter_mut().zip(digits) {
             let chosen = _mm256_cmpeq_epi64(_mm256_srli_epi64::<3>(digits), _mm256_set1_epi64x(i));
             *mask = _mm256_and_si256(chosen, lower_half);
         }
     }
-    for (j, octets) in row.chunks_exact(octets).enumerate() {
+    for (j, registers) in row.chunks_exact(per_limb).enumerate() {
         let mut values = [zero; GROUPS];
-        for (octet, masks) in octets.iter().zip(&masks) {
-            let octet = octet.load();
+        for (register, masks) in registers.iter().zip(&masks) {
+            let register = register.load();
             for ((value, digits), mask) in values.iter_mut().zip(digits).zip(masks) {
-                let found = _mm256_permutevar8x32_epi32(octet, digits);
+                let found = _mm256_permutevar8x32_epi32(register, digits);
                 *value = _mm256_or_si256(*value, _mm256_and_si256(*mask, found));
             }
         }

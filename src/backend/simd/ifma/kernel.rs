@@ -68,9 +68,9 @@ use super::arch::{
 use super::{
     super::{
         columns::{self, column},
-        domain::Constants,
         lanes::{Digits, Lanes, limb_position, read},
-        table::{GROUPS, OCTETS},
+        moduli::Constants,
+        table::{GROUPS, MAX_REGISTERS_PER_LIMB},
     },
     Ifma, Limb, Pass,
 };
@@ -119,18 +119,18 @@ pub(super) fn mul<const K: usize>(ifma: Ifma, c: &Constants<K>, x: &mut Lanes<Li
     rows(ifma, c, x, |i| (y[i].lo.load(), y[i].hi.load()));
 }
 
-/// Like [`mul`], and prefetches `soon`: some cache lines with each row.
+/// Like [`mul`], and prefetches `to_prefetch`: some cache lines with each row.
 #[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f,avx512ifma"))]
-pub(super) fn mul_while_fetching<const K: usize>(
+pub(super) fn mul_and_prefetch<const K: usize>(
     ifma: Ifma,
     c: &Constants<K>,
     x: &mut Lanes<Limb, K>,
     y: &Lanes<Limb, K>,
-    soon: &[Limb],
+    to_prefetch: &[Limb],
 ) {
-    let lines = soon.len().div_ceil(K);
+    let lines = to_prefetch.len().div_ceil(K);
     rows(ifma, c, x, |i| {
-        for line in soon.iter().skip(i * lines).take(lines) {
+        for line in to_prefetch.iter().skip(i * lines).take(lines) {
             // SAFETY: a prefetch is a hint for any address.
             #[allow(unused_unsafe, reason = "safe since Rust 1.90 or so")]
             unsafe {
@@ -170,7 +170,7 @@ pub(super) fn mul_words<U: Limbs, const K: usize>(
 }
 
 /// Memory for the columns of the longest number, with 79 limbs.
-type Room = columns::Room<__m512i, { 79 + columns::period::<__m512i>() }>;
+type ColumnMemory = columns::ColumnMemory<__m512i, { 79 + columns::period::<__m512i>() }>;
 
 type Column = columns::Column<__m512i>;
 
@@ -231,8 +231,8 @@ fn rows<const K: usize>(
     x: &mut Lanes<Limb, K>,
     mut multiplier: impl FnMut(usize) -> (__m512i, __m512i),
 ) {
-    let mut room = Room::new();
-    let sums = room.columns_away_from::<K>(x.as_ptr().addr());
+    let mut memory = ColumnMemory::new();
+    let sums = memory.columns_away_from::<K>(x.as_ptr().addr());
     // SAFETY: the first rows are added first, and write all columns.
     unsafe {
         match ifma.pass {
@@ -453,20 +453,20 @@ fn select_blocks<const BLOCK: usize, const K: usize>(
 #[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f"))]
 pub(super) fn look_up<const K: usize>(
     row: &[Limb],
-    octets: usize,
+    per_limb: usize,
     digits: &[Limb; GROUPS],
     out: &mut [Lanes<Limb, K>; GROUPS],
 ) {
     let digits = digits.each_ref().map(|digits| digits.load());
-    let mut masks = [[0; GROUPS]; OCTETS / 2];
-    for (i, masks) in (0..).zip(&mut masks[..octets / 2]) {
+    let mut masks = [[0; GROUPS]; MAX_REGISTERS_PER_LIMB / 2];
+    for (i, masks) in (0..).zip(&mut masks[..per_limb / 2]) {
         for (mask, digits) in masks.iter_mut().zip(digits) {
             *mask = _mm512_cmpeq_epi64_mask(_mm512_srli_epi64::<4>(digits), _mm512_set1_epi64(i));
         }
     }
-    for (j, octets) in row.chunks_exact(octets).enumerate() {
+    for (j, registers) in row.chunks_exact(per_limb).enumerate() {
         let mut values = [_mm512_setzero_si512(); GROUPS];
-        for (pair, masks) in octets.chunks_exact(2).zip(&masks) {
+        for (pair, masks) in registers.chunks_exact(2).zip(&masks) {
             let (low, high) = (pair[0].load(), pair[1].load());
             for ((value, digits), mask) in values.iter_mut().zip(digits).zip(masks) {
                 // The permutation reads the lowest four bits of every digit.

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use super::{
     super::{
         Simd,
-        domain::Domain,
         lanes::{Lanes, Limb as _},
+        moduli::PreparedModuli,
     },
     Ifma, Limb,
 };
@@ -27,12 +27,14 @@ pub fn limbs_a_pass<U: Limbs, const K: usize>(
     turns: u32,
 ) -> Option<[(&'static str, [Duration; 2]); 2]> {
     let both = Ifma::detect_both()?;
-    let domain = Domain::<Ifma, K>::new(both[0], [modulus; 2]);
+    let prepared = PreparedModuli::<Ifma, K>::new(both[0], [modulus; 2]);
     let factor = modulus.add(modulus.one_mont(), modulus.one_mont());
     let y = Lanes::<Limb, K>::load(&[factor; Limb::LANES]);
-    let constants = &domain.constants;
-    let mut operations =
-        [("product", [domain.r2; 2], [Duration::MAX; 2]), ("squaring", [domain.r2; 2], [Duration::MAX; 2])];
+    let constants = &prepared.constants;
+    let mut operations = [
+        ("product", [prepared.r2; 2], [Duration::MAX; 2]),
+        ("squaring", [prepared.r2; 2], [Duration::MAX; 2]),
+    ];
     for _ in 0..turns {
         for (name, results, best) in &mut operations {
             for ((ifma, x), best) in both.into_iter().zip(&mut *results).zip(best) {

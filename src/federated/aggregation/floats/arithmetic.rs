@@ -131,8 +131,8 @@ mod tests {
         assert_eq!(like(&zeros_if(&model(), true), &flat_model), model());
         assert_eq!(model().steps(&[1, 2, 3, 4, 5]), (array![[1, 2], [3, 4]], array![5]));
         assert_eq!(multiplied(&model(), 0.5).1, array![-6.0]);
-        let spoilt = array![f32::INFINITY, f32::NAN];
-        assert_eq!(zeros_if(&spoilt, true), array![0.0, 0.0]);
+        let not_finite = array![f32::INFINITY, f32::NAN];
+        assert_eq!(zeros_if(&not_finite, true), array![0.0, 0.0]);
         assert_eq!(zeros_if(&model(), false), model());
         assert_eq!(extremes(&model()), (-12.0, 3.0));
     }

@@ -218,9 +218,9 @@ mod tests {
     fn only_the_owners_key_is_verified() {
         let (identity, keys, announcement) = announced();
         assert_eq!(announcement.verify(&identity.key(), session(), PARTY), Ok(keys.public_key()));
-        let stranger = Identity::generate(&mut rng(3)).key();
+        let other_identity = Identity::generate(&mut rng(3)).key();
         let refused = Err(Error::AnnouncementSignature { party: PARTY });
-        assert_eq!(announcement.verify(&stranger, session(), PARTY), refused);
+        assert_eq!(announcement.verify(&other_identity, session(), PARTY), refused);
 
         let other = SessionId::from_bytes([8; 16]);
         let mismatch = EnvelopeMismatch::Session { expected: other, found: session() };

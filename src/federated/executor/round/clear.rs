@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use zeroize::Zeroizing;
 
-use crate::federated::round::plan::Chunk;
+use crate::federated::round::chunking::Chunk;
 
 /// The sums of a run in progress.
 #[derive(Debug)]

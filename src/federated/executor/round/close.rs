@@ -11,7 +11,7 @@ use crate::federated::{
     Error, PlacementKind, Result,
     executor::erased::no_thread,
     report::Phase,
-    round::{self, Aggregator, SumResult, plan::Chunk, server::Decoder},
+    round::{self, Aggregator, SumResult, chunking::Chunk, server::Decoder},
 };
 
 impl RunningRound<'_> {
@@ -28,7 +28,7 @@ impl RunningRound<'_> {
     fn open_clear(&self, mut sums: ClearSums, participants: u32) -> Result<Vec<SumResult>> {
         let mut decoder = Decoder::new(self.spec);
         let clients = participants.into();
-        for chunk in self.spec.plan().chunks() {
+        for chunk in self.spec.chunking().chunks() {
             let slots = sums.finish(chunk.index);
             let decode = || decoder.decode(&chunk, slots, clients);
             self.ledger.time(Phase::Unpacking, PlacementKind::Server, decode)?;
@@ -50,7 +50,7 @@ impl RunningRound<'_> {
         // A separate thread makes small messages, so that they do not wait for the threads that
         // decrypt.
         let is_small =
-            spec.plan().chunk_count() > 1 && spec.parameters().chunk_ciphertexts as usize <= SUMMED_ALONE;
+            spec.chunking().chunk_count() > 1 && spec.parameters().chunk_ciphertexts as usize <= SUMMED_ALONE;
         // It borrows the generator: the closure of a new thread is moved, and freed without being
         // wiped.
         let mut message = |chunk: &Chunk, own: &OwnThread| {
@@ -73,7 +73,7 @@ impl RunningRound<'_> {
         // drops out and another one without it; their difference is the client's values.
         let (sender, receiver) = sync_channel(0);
         thread::scope(|scope| {
-            let chunks = spec.plan().chunks();
+            let chunks = spec.chunking().chunks();
             let make = move || {
                 let own = OwnThread::default();
                 for chunk in chunks {

@@ -44,7 +44,7 @@ impl RunningRound<'_> {
         let serve = |thread: &OwnThread| -> Result<bool> {
             let Some((client, present)) = next()? else { return Ok(false) };
             if present.is_err() {
-                self.progress.skip(self.spec.plan().ciphertexts() as u64);
+                self.progress.skip(self.spec.chunking().ciphertexts() as u64);
             }
             let thread = if self.fills_threads(client, shared.queue.clients()) { thread.get() } else { None };
             let contributed = present.and_then(|present| self.contribute(present, thread, &stop));

@@ -32,8 +32,8 @@ impl RunningRound<'_> {
     ) -> Result<Option<Box<dyn Contributor + 'a>>, Failure> {
         let QueuedClient { client, mut data_rng, mut rng, mut key_rng, contributor } = present;
         let at = |step| move |error| Failure::at(client, step, error);
-        let plan = self.spec.plan();
-        let counted = Counted { progress: &self.progress, total: plan.ciphertexts(), done: 0.into() };
+        let chunking = self.spec.chunking();
+        let counted = Counted { progress: &self.progress, total: chunking.ciphertexts(), done: 0.into() };
         let all_sent = {
             let updates = contributor.updates().map_err(at(Step::Encoding))?;
             let encode = || EncodedUpdate::new(self.spec, &updates);
@@ -70,7 +70,7 @@ impl RunningRound<'_> {
         // If clients may be absent, a sum contains all of a client or nothing.
         let keep = self.executor.settings.min_clients.is_some();
         let (mut kept, mut clipped) = (Vec::new(), 0);
-        for chunk in self.spec.plan().chunks() {
+        for chunk in self.spec.chunking().chunks() {
             if stop.is_set() {
                 return Ok(false);
             }
@@ -118,7 +118,7 @@ impl Sending<'_> {
         let channel = executor.network.channel(at, PlacementKind::Aggregator)?;
         let sender = Client::new(client, spec, key, Arc::clone(channel))?;
         let mut clipped = 0;
-        for chunk in spec.plan().chunks() {
+        for chunk in spec.chunking().chunks() {
             if self.stop.is_set() {
                 return Ok(false);
             }
@@ -140,7 +140,7 @@ impl Sending<'_> {
         }
         let commit = || self.sum(|| aggregator.commit(client));
         ledger.time(Phase::Aggregation, PlacementKind::Aggregator, commit)??;
-        ledger.added(spec.plan().ciphertexts());
+        ledger.added(spec.chunking().ciphertexts());
         // Counted only now: a client that is left out has no values in the sum.
         ledger.clipped(clipped);
         Ok(true)

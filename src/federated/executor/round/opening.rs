@@ -8,8 +8,8 @@ use crate::federated::{
     report::{Phase, ledger::Ledger},
     round::{
         self, KeyHolder, RoundResult, RoundSpec, Server,
+        chunking::Chunk,
         keys::{Batch, Plaintexts},
-        plan::Chunk,
     },
 };
 

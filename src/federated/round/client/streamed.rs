@@ -11,10 +11,10 @@ use crate::federated::tensor;
 use crate::federated::{
     round::{
         RoundSpec,
+        chunking::Place,
         error::{Error, Result},
-        plan::Place,
     },
-    tensor::{DType, Encoding, Structure, TensorType, TensorView, codec::at, column::Column},
+    tensor::{DType, Encoding, Structure, TensorType, TensorView, codec::at, erased::Encode},
 };
 
 /// An update whose elements are supplied message by message.
@@ -105,11 +105,11 @@ impl Client {
             return Err(Error::OtherRound { expected: self.spec().digest(), found: update.spec.digest() });
         }
         let chunk = self.spec().chunk(number)?;
-        let columns = update.columns(&update.pieces(number)?, pieces)?;
-        let mut columns = columns.iter();
+        let encoders = update.encoders(&update.pieces(number)?, pieces)?;
+        let mut encoders = encoders.iter();
         let (slots, clipped) = fill_slots(&update.spec, &chunk, &update.weights, |_, from, values| {
-            let column = columns.next().expect("there is one column for each piece");
-            column.encode(0, values, rng).map_err(|error| at(error, from))
+            let encoder = encoders.next().expect("there is one encoder for each piece");
+            encoder.encode(0, values, rng).map_err(|error| at(error, from))
         })?;
         Ok((self.message_of(&chunk, slots, rng)?, clipped))
     }
@@ -133,7 +133,7 @@ impl StreamedUpdate {
 
     /// Number of its messages.
     pub fn messages(&self) -> u64 {
-        self.spec.plan().chunk_count() as u64
+        self.spec.chunking().chunk_count() as u64
     }
 
     /// The parts of tensors in the message with this number, in order. A message may carry only a
@@ -143,15 +143,15 @@ impl StreamedUpdate {
     ///
     /// [`Error::MessageNumber`].
     pub fn pieces(&self, number: u64) -> Result<Vec<Piece>> {
-        let (plan, chunk) = (self.spec.plan(), self.spec.chunk(number)?);
+        let (chunking, chunk) = (self.spec.chunking(), self.spec.chunk(number)?);
         let piece = |(range, place): (Range<usize>, Place)| match place {
             Place::Weight { .. } => None,
             Place::Tensor { index, from } => {
-                let (sum, tensor) = plan.place_of(index);
+                let (sum, tensor) = chunking.place_of(index);
                 Some(Piece { sum, tensor, elements: from..from + range.len() })
             }
         };
-        Ok(plan.places(&chunk).into_iter().filter_map(piece).collect())
+        Ok(chunking.places(&chunk).into_iter().filter_map(piece).collect())
     }
 
     /// Checks that these elements can be encoded: one tensor of any shape for each
@@ -163,8 +163,8 @@ impl StreamedUpdate {
     /// those of the message; [`tensor::Error::Tensor`] with a value that cannot be encoded.
     pub fn check(&self, number: u64, pieces: &[TensorView<'_>]) -> Result<()> {
         let places = self.pieces(number)?;
-        for (place, column) in places.iter().zip(self.columns(&places, pieces)?) {
-            let check = column.check().map_err(|error| at(error, place.elements.start));
+        for (place, encoder) in places.iter().zip(self.encoders(&places, pieces)?) {
+            let check = encoder.check().map_err(|error| at(error, place.elements.start));
             check.map_err(|error| error.of_tensor(place.tensor))?;
         }
         Ok(())
@@ -172,12 +172,12 @@ impl StreamedUpdate {
 
     /// The elements of a message with their codecs, if the pieces have the declared types and
     /// lengths.
-    fn columns<'a>(&self, places: &[Piece], pieces: &[TensorView<'a>]) -> Result<Vec<Box<dyn Column + 'a>>> {
+    fn encoders<'a>(&self, places: &[Piece], pieces: &[TensorView<'a>]) -> Result<Vec<Box<dyn Encode + 'a>>> {
         if places.len() != pieces.len() {
             return Err(Error::PieceCount { expected: places.len(), found: pieces.len() });
         }
-        let column = |(piece, (place, view)): (usize, (&Piece, &TensorView<'a>))| {
-            let sum = &self.spec.plan().sums()[place.sum];
+        let encoder = |(piece, (place, view)): (usize, (&Piece, &TensorView<'a>))| {
+            let sum = &self.spec.chunking().sums()[place.sum];
             let (dtype, encoding) = &self.tensors[sum.tensors.start + place.tensor];
             let (expected, found) = (place.elements.len(), view.len());
             if view.dtype() != *dtype || found != expected {
@@ -185,8 +185,8 @@ impl StreamedUpdate {
                     (format!("{dtype}[{expected}]"), format!("{}[{found}]", view.dtype()));
                 return Err(Error::Piece { piece, expected, found });
             }
-            Ok(encoding.column(view).expect("the specification accepts its own types"))
+            Ok(encoding.encoder(view).expect("the specification accepts its own types"))
         };
-        places.iter().zip(pieces).enumerate().map(column).collect()
+        places.iter().zip(pieces).enumerate().map(encoder).collect()
     }
 }

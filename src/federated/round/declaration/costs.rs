@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::plan::Plan;
+use super::chunking::Chunking;
 
 /// The costs of a round. Bytes are those of payloads; a
 /// [`Channel`](crate::federated::channel::Channel) adds its
@@ -50,13 +50,13 @@ pub struct RoundTime {
 }
 
 impl RoundCosts {
-    pub(super) fn of(plan: &Plan, key_bits: u32, max_clients: u32) -> Self {
-        let ciphertexts = plan.ciphertexts() as u64;
-        let messages = plan.chunk_count() as u64;
+    pub(super) fn of(chunking: &Chunking, key_bits: u32, max_clients: u32) -> Self {
+        let ciphertexts = chunking.ciphertexts() as u64;
+        let messages = chunking.chunk_count() as u64;
         // A ciphertext is an integer modulo n²; each message has the header of a batch.
         let update_bytes = ciphertexts * u64::from(key_bits / 4) + messages * BATCH_HEADER;
         Self {
-            values: plan.values() as u64,
+            values: chunking.values() as u64,
             ciphertexts,
             messages,
             update_bytes,

@@ -5,15 +5,15 @@ use zeroize::Zeroizing;
 use super::{
     super::{
         RoundSpec, SumSpec,
+        chunking::{Chunk, Place},
         client::Piece,
         keys::Plaintexts,
-        plan::{Chunk, Place},
     },
     streamed::DecodedPiece,
 };
 use crate::federated::{
     round::error::{Error, Result},
-    tensor::{self, DType, Encoding, MaxWeight, Structure, Tensor, column::Decode},
+    tensor::{self, DType, Encoding, MaxWeight, Structure, Tensor, erased::Decode},
 };
 
 /// The result of one secure sum.
@@ -108,13 +108,13 @@ impl Decoder {
     ) -> Result<()> {
         let waits = chunk
             .weighted
-            .is_some_and(|sum| self.weights[sum].is_none() && !chunk.has_weight(self.spec.plan()));
+            .is_some_and(|sum| self.weights[sum].is_none() && !chunk.has_weight(self.spec.chunking()));
         if waits {
             self.waiting.push((chunk.clone(), sums));
             return Ok(());
         }
         self.put(chunk, &sums, clients)?;
-        if chunk.has_weight(self.spec.plan()) {
+        if chunk.has_weight(self.spec.chunking()) {
             let known = |(waiting, _): &mut (Chunk, _)| waiting.weighted == chunk.weighted;
             for (waiting, sums) in self.waiting.extract_if(.., known).collect::<Vec<_>>() {
                 self.put(&waiting, &sums, clients)?;
@@ -125,22 +125,22 @@ impl Decoder {
 
     fn put(&mut self, chunk: &Chunk, sums: &[u128], clients: u64) -> Result<()> {
         let spec = self.spec.clone();
-        let plan = spec.plan();
-        for (range, place) in plan.places(chunk) {
+        let chunking = spec.chunking();
+        for (range, place) in chunking.places(chunk) {
             match place {
                 Place::Weight { sum } => {
                     let limit = chunk.layout.total_weight();
                     let weight = u64::try_from(sums[range.start]).ok().filter(|weight| *weight <= limit);
                     let weight = weight.ok_or(Error::TotalWeightOutOfRange { limit })?;
-                    let max = plan.sums()[sum].max_weight;
+                    let max = chunking.sums()[sum].max_weight;
                     if weight == 0 && !max.is_some_and(MaxWeight::allows_zero_total) {
                         return Err(tensor::Error::ZeroTotalWeight.into());
                     }
                     self.weights[sum] = Some(weight);
                 }
                 Place::Tensor { index, from } => {
-                    let (sum, tensor) = plan.place_of(index);
-                    let weight = match plan.sums()[sum].max_weight {
+                    let (sum, tensor) = chunking.place_of(index);
+                    let weight = match chunking.sums()[sum].max_weight {
                         Some(_) => self.weights[sum].expect("a chunk is decoded after its weight"),
                         None => clients,
                     };
@@ -164,7 +164,7 @@ impl Decoder {
     }
 
     pub(super) fn missing(&self) -> usize {
-        self.spec.plan().chunk_count() - self.decoded
+        self.spec.chunking().chunk_count() - self.decoded
     }
 
     /// The total weight of each sum, over this number of clients.

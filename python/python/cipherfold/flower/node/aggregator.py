@@ -19,7 +19,7 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from ..errors import RoundRefused
-from ..parties import introduce, meet
+from ..parties import add_peer_key, session_key_settings
 from ..wire import (
     ADD_QUERY,
     CIPHERTEXTS,
@@ -138,7 +138,7 @@ def _open(message: Message, context: Context, node: NodeSettings) -> RecordDict:
         channel = cf.Channel.generate(part.key.session, "aggregator")
         channel.save(part.files.file("channel"))
     record = settings()
-    record.update(introduce(channel, node.identity))
+    record.update(session_key_settings(channel, node.identity))
     return RecordDict({SETTINGS: record})
 
 
@@ -147,7 +147,7 @@ def _add(message: Message, context: Context, node: NodeSettings) -> RecordDict:
     number = setting(part.message, "number", int)
     with locked(part.home):
         channel = cf.Channel.load(part.files.file("channel"))
-        meet(channel, f"client:{number}", part.message, node.roster)
+        add_peer_key(channel, f"client:{number}", part.message, node.roster)
         aggregator = part.aggregator(channel)
         aggregator.add(number, unpack_ciphertexts(payload(message.content)), number=number)
         part.files.write("sum", aggregator.to_bytes())
@@ -158,7 +158,7 @@ def _finish(message: Message, context: Context, node: NodeSettings) -> RecordDic
     part = _Round(message, context, node)
     with locked(part.home):
         channel = cf.Channel.load(part.files.file("channel"))
-        meet(channel, "server", part.message, node.roster)
+        add_peer_key(channel, "server", part.message, node.roster)
         sums = part.aggregator(channel).finish()
         record = pack_ciphertexts(sums)
         part.files.end()

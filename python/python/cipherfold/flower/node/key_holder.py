@@ -20,7 +20,7 @@ import cipherfold as cf
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from ..parties import introduce, meet
+from ..parties import add_peer_key, session_key_settings
 from ..wire import (
     CIPHERTEXTS,
     DECRYPT_QUERY,
@@ -71,7 +71,7 @@ def _key(message: Message, context: Context, node: NodeSettings) -> RecordDict:
     folder = node.folder(context)
     key = make_key(folder, node.key_bits, node.roster)
     record = settings(key=key.public.to_bytes(), pin=key.public.pin)
-    record.update(introduce(cf.Channel.load(str(folder / "channel")), node.identity))
+    record.update(session_key_settings(cf.Channel.load(str(folder / "channel")), node.identity))
     return RecordDict({SETTINGS: record})
 
 
@@ -81,7 +81,7 @@ def _decrypt(message: Message, context: Context, node: NodeSettings) -> RecordDi
     spec = cf.RoundSpec.from_bytes(setting(question, "spec", bytes))
     check_minimum(spec, node)
     channel = cf.Channel.load(str(folder / "channel"))
-    meet(channel, "server", question, node.roster)
+    add_peer_key(channel, "server", question, node.roster)
     with locked(folder):
         key = cf.SecretKey.load(str(folder / "key"))
         holder = cf.KeyHolder(key, channel=channel, journal=str(folder / "opened"))

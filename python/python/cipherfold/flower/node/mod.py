@@ -13,7 +13,7 @@ from flwr.clientapp.typing import ClientAppCallable
 
 from ..declare import CLIPPED, METRIC, RESERVED, Floats, values_of
 from ..errors import ReplyError, RoundRefused, SettingError
-from ..parties import introduce, meet
+from ..parties import add_peer_key, session_key_settings
 from ..wire import CIPHERTEXTS, SETTINGS, pack_ciphertexts, refusal, setting, settings, settings_of
 from .pins import trusted_key
 from .settings import NodeSettings, check_minimum
@@ -118,7 +118,7 @@ class _Part:
         _check_limits(spec, key, node)
         number = setting(declared, "number", int) if node.number is None else node.number
         channel = cf.Channel.generate(key.session, f"client:{number}")
-        meet(channel, "aggregator", declared, node.roster)
+        add_peer_key(channel, "aggregator", declared, node.roster)
         client = cf.Client(
             spec,
             key.with_short_exponents() if mod.short_exponents else key,
@@ -133,7 +133,7 @@ class _Part:
             # A copy, because an app may empty its record (`keep_input=False`). The arrays
             # themselves are shared.
             base=ArrayRecord(dict(_only_arrays(message.content))) if setting(declared, "differences", bool) else None,
-            reply=introduce(channel, node.identity),
+            reply=session_key_settings(channel, node.identity),
             allow_clipping=node.allow_clipping and setting(declared, "clipping", bool),
         )
 

@@ -12,7 +12,7 @@ import cipherfold as cf
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 from flwr.serverapp import Grid
 
-from ..parties import introduce, meet
+from ..parties import add_peer_key, session_key_settings
 from ..wire import (
     ADD_QUERY,
     CIPHERTEXTS,
@@ -65,12 +65,12 @@ class _Round:
         self.spec = spec
         self.channel = cf.Channel.generate(topology.secret.session, "server")
         answer = required_settings(topology.ask(OPEN_QUERY, RecordDict({SETTINGS: self._declaration()})))
-        meet(self.channel, "aggregator", answer, topology.trust.roster)
+        add_peer_key(self.channel, "aggregator", answer, topology.trust.roster)
         self.aggregator = {
             name: value for name in ("channel-key", "announcement") if isinstance(value := answer.get(name), bytes)
         }
 
-    def introduction(self) -> Mapping[str, bytes]:
+    def session_key_settings(self) -> Mapping[str, bytes]:
         return self.aggregator
 
     def add(self, number: int, reply: ConfigRecord, ciphertexts: ArrayRecord) -> None:
@@ -83,7 +83,7 @@ class _Round:
 
     def open(self) -> cf.RoundResult:
         record = self._declaration()
-        record.update(introduce(self.channel, self.topology.trust.identities.get("server")))
+        record.update(session_key_settings(self.channel, self.topology.trust.identities.get("server")))
         answer = self.topology.ask(FINISH_QUERY, RecordDict({SETTINGS: record}))
         sums = unpack_ciphertexts(payload(answer))
         return cf.Server(self.spec, self.topology.secret, channel=self.channel).decrypt(sums)

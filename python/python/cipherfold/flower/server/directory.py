@@ -13,7 +13,7 @@ from ..wire import ROLE_QUERY, SETTINGS, SIMULATED, settings, settings_of
 from .calls import replies
 
 # In seconds. Flower may have to start a process at each node.
-_PATIENCE = 30.0
+_ROLE_TIMEOUT = 30.0
 
 _log = getLogger("flwr")
 
@@ -72,7 +72,7 @@ class Directory:
         for identifier, node in zip(self.grid.push_messages(messages) if messages else [], new, strict=True):
             self._asked[identifier] = node
         # New nodes get some time to answer. After that, a node is checked once at each call.
-        timeout = min(self.timeout, _PATIENCE) if new else 0
+        timeout = min(self.timeout, _ROLE_TIMEOUT) if new else 0
         for node, reply in replies(self.grid, self._asked, timeout=timeout):
             # An app without roles answers that it does not know the query. Its nodes train.
             record = None if reply.has_error() else settings_of(reply.content)

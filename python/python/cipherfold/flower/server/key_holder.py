@@ -13,7 +13,7 @@ import cipherfold as cf
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 from flwr.serverapp import Grid
 
-from ..parties import introduce, meet
+from ..parties import add_peer_key, session_key_settings
 from ..wire import (
     CIPHERTEXTS,
     DECRYPT_QUERY,
@@ -44,7 +44,7 @@ class KeyHolderTopology:
         self.trust = trust
         self.timeout = timeout
         self._key: cf.PublicKey | None = None
-        self._introduction: ConfigRecord | None = None
+        self._key_settings: ConfigRecord | None = None
 
     def key(self) -> cf.PublicKey:
         """Asks the key holder for the public key, once."""
@@ -54,7 +54,7 @@ class KeyHolderTopology:
             if self.trust.pin is None:
                 _log.log(WARNING, "cipherfold: no key is pinned at the ServerApp; the key holder offers %s", offered)
             self._key = cf.PublicKey.from_bytes(setting(answer, "key", bytes), self.trust.pin or offered)
-            self._introduction = answer
+            self._key_settings = answer
             _log.log(INFO, "cipherfold: public key of %d bits, pin %s", self._key.bits, self._key.pin)
         return self._key
 
@@ -66,10 +66,10 @@ class KeyHolderTopology:
         """Asks the key holder."""
         return ask(self.grid, self.directory.holder(), action, content, role=self.role, timeout=self.timeout)
 
-    def meet_key_holder(self, channel: cf.Channel) -> None:
+    def add_key_holder_key(self, channel: cf.Channel) -> None:
         """Adds the key holder's session key."""
-        assert self._introduction is not None, "`key` was called before a round began"
-        meet(channel, "key-holder", self._introduction, self.trust.roster)
+        assert self._key_settings is not None, "`key` was called before a round began"
+        add_peer_key(channel, "key-holder", self._key_settings, self.trust.roster)
 
 
 class _Round:
@@ -80,19 +80,19 @@ class _Round:
         self.channel = cf.Channel.generate(key.session, "aggregator")
         self.aggregator = cf.Aggregator(spec, key, channel=self.channel)
 
-    def introduction(self) -> Mapping[str, bytes]:
-        return introduce(self.channel, self.topology.trust.identities.get("aggregator"))
+    def session_key_settings(self) -> Mapping[str, bytes]:
+        return session_key_settings(self.channel, self.topology.trust.identities.get("aggregator"))
 
     def add(self, number: int, reply: ConfigRecord, ciphertexts: ArrayRecord) -> None:
-        meet(self.channel, f"client:{number}", reply, self.topology.trust.roster)
+        add_peer_key(self.channel, f"client:{number}", reply, self.topology.trust.roster)
         self.aggregator.add(number, unpack_ciphertexts(ciphertexts), number=number)
 
     def open(self) -> cf.RoundResult:
         sums = self.aggregator.finish()
         channel = cf.Channel.generate(self.key.session, "server")
-        self.topology.meet_key_holder(channel)
+        self.topology.add_key_holder_key(channel)
         server = cf.Server(self.spec, self.key, channel=channel, key_holder_channel=channel)
         record = settings(spec=self.spec.to_bytes())
-        record.update(introduce(channel, self.topology.trust.identities.get("server")))
+        record.update(session_key_settings(channel, self.topology.trust.identities.get("server")))
         questions = RecordDict({CIPHERTEXTS: pack_ciphertexts(server.mask(sums)), SETTINGS: record})
         return server.unmask(unpack_ciphertexts(payload(self.topology.ask(DECRYPT_QUERY, questions))))

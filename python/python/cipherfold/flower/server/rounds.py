@@ -37,7 +37,7 @@ class Sending:
 
 
 @dataclass
-class _Tally:
+class _Collected:
     """The replies of the asked nodes, and the nodes without a valid reply."""
 
     participants: int = 0
@@ -64,8 +64,9 @@ class Rounds:
 
         Raises :class:`SettingError`, :class:`cipherfold.Error`.
         """
-        result, tally = self._round(messages, timeout, None, differences=False)
-        return Message(RecordDict({"metrics": self._metrics(dict(result.values), result.weight, tally)}), reply_to=messages[0])
+        result, collected = self._round(messages, timeout, None, differences=False)
+        metrics = self._metrics(dict(result.values), result.weight, collected)
+        return Message(RecordDict({"metrics": metrics}), reply_to=messages[0])
 
     def train(self, messages: list[Message], timeout: float | None) -> Message:
         """Sends train messages and returns one reply, which contains the mean of all replies in
@@ -75,12 +76,12 @@ class Rounds:
         """
         key, model = _model(messages, same=self.sending.differences)
         shape = self.sending.structure or model
-        result, tally = self._round(messages, timeout, shape, differences=self.sending.differences)
-        return Message(self._content(result, key, model, tally), reply_to=messages[0])
+        result, collected = self._round(messages, timeout, shape, differences=self.sending.differences)
+        return Message(self._content(result, key, model, collected), reply_to=messages[0])
 
     def _round(
         self, messages: list[Message], timeout: float | None, shape: ArrayRecord | None, *, differences: bool
-    ) -> tuple[cf.RoundResult, _Tally]:
+    ) -> tuple[cf.RoundResult, _Collected]:
         """A round that sums arrays of this shape, and metrics."""
         self._check_sampled(len(messages))
         self.count += 1
@@ -88,11 +89,11 @@ class Rounds:
         spec = self.declaration.spec(shape, key=self.topology.key(), clients=len(messages), number=number)
         self._say_before(spec, 0 if shape is None else count_values(shape))
         secure = self.topology.begin(spec)
-        tally = self._collect(spec, secure, messages, timeout, differences=differences)
-        self._say_absent(tally)
+        collected = self._collect(spec, secure, messages, timeout, differences=differences)
+        self._say_absent(collected)
         result = secure.open()
-        self._say_after(result, tally, "updates" if shape is not None else "evaluations")
-        return result, tally
+        self._say_after(result, collected, "updates" if shape is not None else "evaluations")
+        return result, collected
 
     def _check_sampled(self, nodes: int) -> None:
         minimum, maximum = self.declaration.min_clients, self.declaration.max_clients
@@ -109,8 +110,8 @@ class Rounds:
         timeout: float | None,
         *,
         differences: bool,
-    ) -> _Tally:
-        tally = _Tally()
+    ) -> _Collected:
+        collected = _Collected()
         numbers = {message.metadata.dst_node_id: number for number, message in enumerate(messages)}
         record = self._declared(spec, secure, differences=differences)
         declared = [_with_settings(message, record, numbers[message.metadata.dst_node_id]) for message in messages]
@@ -121,14 +122,14 @@ class Rounds:
         del declared
         for node, reply in replies(self.grid, asked, timeout=timeout):
             try:
-                self._add(secure, reply, numbers[node], tally)
+                self._add(secure, reply, numbers[node], collected)
             except cf.Error as error:
-                tally.absent[node] = str(error)
+                collected.absent[node] = str(error)
             del reply
-        tally.absent |= dict.fromkeys(asked.values(), "did not reply in time")
-        return tally
+        collected.absent |= dict.fromkeys(asked.values(), "did not reply in time")
+        return collected
 
-    def _add(self, secure: SecureRound, reply: Message, number: int, tally: _Tally) -> None:
+    def _add(self, secure: SecureRound, reply: Message, number: int, collected: _Collected) -> None:
         if reply.has_error():
             raise ReplyError(reply.error.reason or f"error {reply.error.code}")
         told = required_settings(reply.content)
@@ -139,9 +140,9 @@ class Rounds:
         nbytes = sum(len(array.data) for array in ciphertexts.values())
         metrics = list(reply.content.metric_records.values())
         secure.add(claimed, told, ciphertexts)
-        tally.participants += 1
-        tally.nbytes += nbytes
-        tally.metrics += metrics[:1]
+        collected.participants += 1
+        collected.nbytes += nbytes
+        collected.metrics += metrics[:1]
 
     def _declared(self, spec: cf.RoundSpec, secure: SecureRound, *, differences: bool) -> ConfigRecord:
         key = self.topology.key()
@@ -152,12 +153,12 @@ class Rounds:
             differences=differences,
             clipping=self.sending.allow_clipping,
         )
-        record.update(secure.introduction())
+        record.update(secure.session_key_settings())
         return record
 
-    def _content(self, result: cf.RoundResult, key: str, model: ArrayRecord, tally: _Tally) -> RecordDict:
+    def _content(self, result: cf.RoundResult, key: str, model: ArrayRecord, collected: _Collected) -> RecordDict:
         values: dict[str, Floats] = dict(result.values)
-        metrics = self._metrics(values, result.weight, tally)
+        metrics = self._metrics(values, result.weight, collected)
         shape = self.sending.structure or model
         arrays = ArrayRecord()
         for name in shape:
@@ -165,12 +166,12 @@ class Rounds:
             arrays[name] = Array(_as_declared(shape[name], values.pop(name), base))
         return RecordDict({key: arrays, "metrics": metrics})
 
-    def _metrics(self, values: dict[str, Floats], weight: int, tally: _Tally) -> MetricRecord:
+    def _metrics(self, values: dict[str, Floats], weight: int, collected: _Collected) -> MetricRecord:
         """The means of metrics, removed from the values. The sum of weights replaces a client's
         weight.
         """
         values.pop(CLIPPED)
-        metrics = _plain_metrics(tally.metrics, self.sending.weight_key)
+        metrics = _plain_metrics(collected.metrics, self.sending.weight_key)
         for name in [name for name in values if name.startswith(METRIC)]:
             metrics[name.removeprefix(METRIC)] = float(values.pop(name)[0])
         metrics[self.sending.weight_key] = weight
@@ -194,11 +195,11 @@ class Rounds:
     def _bounds(spec: cf.RoundSpec) -> dict[str, float]:
         return {name: bound for name, bound in spec.error_bounds.items() if not name.startswith("cipherfold.")}
 
-    def _say_absent(self, tally: _Tally) -> None:
-        for node, reason in tally.absent.items():
+    def _say_absent(self, collected: _Collected) -> None:
+        for node, reason in collected.absent.items():
             _log.log(WARNING, "cipherfold: node %d is not in the sum: %s", node, reason)
 
-    def _say_after(self, result: cf.RoundResult, tally: _Tally, what: str) -> None:
+    def _say_after(self, result: cf.RoundResult, collected: _Collected, what: str) -> None:
         clients = len(result.participants)
         clipped = float(result.values[CLIPPED][0])
         _log.log(
@@ -209,8 +210,8 @@ class Rounds:
             what,
             what,
             100 * clipped,
-            tally.nbytes / 1e6,
-            len(tally.absent),
+            collected.nbytes / 1e6,
+            len(collected.absent),
         )
 
 

@@ -24,7 +24,7 @@ class Trust:
 class SecureRound(Protocol):
     """One round at the ServerApp."""
 
-    def introduction(self) -> Mapping[str, bytes]:
+    def session_key_settings(self) -> Mapping[str, bytes]:
         """The settings with the session key that clients seal their messages for."""
 
     def add(self, number: int, reply: ConfigRecord, ciphertexts: ArrayRecord) -> None:

@@ -38,7 +38,7 @@ def ask_again(grid: Grid, model: ArrayRecord) -> None:
         opened = rounds.topology.begin(spec)
         for number in range(3):
             channel = cf.Channel.generate(key.session, f"client:{number}")
-            channel.add_peer("aggregator", opened.introduction()["channel-key"])
+            channel.add_peer("aggregator", opened.session_key_settings()["channel-key"])
             values = {name: np.zeros(spec.shapes[name], spec.dtypes[name]) for name in spec.names}
             update = cf.Client(spec, key, number=number, channel=channel).encrypt(values, weight=1)
             told = settings(number=number, channel_key=channel.public_key)

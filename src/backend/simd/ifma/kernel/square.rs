@@ -8,17 +8,17 @@ use super::{
             _mm512_set1_epi64, _mm512_setzero_si512, _mm512_srli_epi64, _mm512_sub_epi64,
         },
     },
-    Column, LIMB_BITS, LIMB_MASK, Room, alternating, column, get, normalise,
+    Column, ColumnMemory, LIMB_BITS, LIMB_MASK, alternating, column, get, normalise,
 };
-use crate::backend::simd::{domain::Constants, lanes::Lanes};
+use crate::backend::simd::{lanes::Lanes, moduli::Constants};
 
 /// `x ← x²/R mod n²`.
 #[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f,avx512ifma"))]
 pub(in super::super) fn square<const K: usize>(ifma: Ifma, c: &Constants<K>, x: &mut Lanes<Limb, K>) {
     let mask = _mm512_set1_epi64(LIMB_MASK);
-    let (mut room, mut doubled_room) = (Room::new(), Room::new());
-    let sums = room.columns_away_from::<K>(x.as_ptr().addr());
-    let doubled = doubled_room.columns_away_from::<K>(sums.as_ptr().addr());
+    let (mut memory, mut doubled_memory) = (ColumnMemory::new(), ColumnMemory::new());
+    let sums = memory.columns_away_from::<K>(x.as_ptr().addr());
+    let doubled = doubled_memory.columns_away_from::<K>(sums.as_ptr().addr());
     let mut carry = _mm512_setzero_si512();
     for (limb, doubled) in x.iter().zip(&mut *doubled) {
         let limb = limb.lo.load();

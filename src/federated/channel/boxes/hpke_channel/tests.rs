@@ -244,12 +244,12 @@ fn a_party_whose_secret_is_elsewhere_neither_seals_nor_opens_here() {
     refuses_a_party_whose_secret_is_elsewhere(&here);
     // A channel without keys for a party refuses, too.
     let sent = envelope(0, 0);
-    let stranger = Envelope { to: Party::Server, ..sent };
+    let misdirected = Envelope { to: Party::Server, ..sent };
     let refused = Error::NoKeyExchange { from: sent.from, to: Party::Server };
-    assert_eq!(here.seal(&stranger, b"", &mut rng(10)), Err(refused.clone()));
+    assert_eq!(here.seal(&misdirected, b"", &mut rng(10)), Err(refused.clone()));
     let mut wire = here.seal(&sent, b"", &mut rng(10)).unwrap();
-    wire[..Envelope::ENCODED_LEN].copy_from_slice(&stranger.to_bytes());
-    assert_eq!(here.open_expected(&stranger, &wire), Err(refused));
+    wire[..Envelope::ENCODED_LEN].copy_from_slice(&misdirected.to_bytes());
+    assert_eq!(here.open_expected(&misdirected, &wire), Err(refused));
 }
 
 #[test]

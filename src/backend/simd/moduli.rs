@@ -23,7 +23,7 @@ pub(super) struct Constants<const K: usize> {
 
 /// The constants of moduli for R = 2^(K·bits of a limb), and the instruction set. Wiped on drop:
 /// moduli may be secret.
-pub(super) struct Domain<V: Simd, const K: usize> {
+pub(super) struct PreparedModuli<V: Simd, const K: usize> {
     pub(super) vectors: V,
     pub(super) constants: Constants<K>,
     /// R mod n².
@@ -32,7 +32,7 @@ pub(super) struct Domain<V: Simd, const K: usize> {
     pub(super) r2: Lanes<V::Limb, K>,
 }
 
-impl<V: Simd, const K: usize> Domain<V, K> {
+impl<V: Simd, const K: usize> PreparedModuli<V, K> {
     const R_BITS: u32 = K as u32 * V::Limb::BITS;
 
     /// The moduli alternate in the lanes.
@@ -133,7 +133,7 @@ impl<V: Simd, const K: usize> Domain<V, K> {
     }
 }
 
-impl<V: Simd, const K: usize> Drop for Domain<V, K> {
+impl<V: Simd, const K: usize> Drop for PreparedModuli<V, K> {
     fn drop(&mut self) {
         // The constants wipe themselves.
         self.one.zeroize();
@@ -141,7 +141,7 @@ impl<V: Simd, const K: usize> Drop for Domain<V, K> {
     }
 }
 
-impl<V: Simd, const K: usize> ZeroizeOnDrop for Domain<V, K> {}
+impl<V: Simd, const K: usize> ZeroizeOnDrop for PreparedModuli<V, K> {}
 
 /// `2^exponent mod n²`, for a public exponent.
 fn power_of_two<U: Limbs>(modulus: &Modulus<U>, exponent: u32) -> Pair<U> {

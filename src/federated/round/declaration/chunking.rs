@@ -14,8 +14,8 @@ use crate::{
 
 /// Tensors, their places in packed plaintexts, and the messages that carry the plaintexts.
 #[derive(Debug)]
-pub(in crate::federated) struct Plan {
-    sums: Vec<PlannedSum>,
+pub(in crate::federated) struct Chunking {
+    sums: Vec<SumTensors>,
     /// Number of values of each tensor.
     tensors: Vec<usize>,
     segments: Vec<Segment>,
@@ -24,7 +24,7 @@ pub(in crate::federated) struct Plan {
 
 /// The tensors of one secure sum, which are consecutive.
 #[derive(Debug)]
-pub(in crate::federated) struct PlannedSum {
+pub(in crate::federated) struct SumTensors {
     pub(in crate::federated) tensors: Range<usize>,
     /// Maximum weight of a client, if clients have weights.
     pub(in crate::federated) max_weight: Option<MaxWeight>,
@@ -65,8 +65,8 @@ impl Chunk {
     }
 
     /// Whether the values begin with a client's weight.
-    pub(in crate::federated) fn has_weight(&self, plan: &Plan) -> bool {
-        self.values.start == 0 && plan.segments[self.segment].starts_with_weight
+    pub(in crate::federated) fn has_weight(&self, chunking: &Chunking) -> bool {
+        self.values.start == 0 && chunking.segments[self.segment].starts_with_weight
     }
 }
 
@@ -76,8 +76,8 @@ pub(in crate::federated) enum Place {
     Tensor { index: usize, from: usize },
 }
 
-impl Plan {
-    /// A plan for this maximum number of clients.
+impl Chunking {
+    /// The chunking for this maximum number of clients.
     ///
     /// # Errors
     ///
@@ -88,7 +88,7 @@ impl Plan {
         capacity_bits: u32,
         chunk_ciphertexts: usize,
     ) -> Result<Self> {
-        let mut plan =
+        let mut chunking =
             Self { sums: Vec::new(), tensors: Vec::new(), segments: Vec::new(), chunk_ciphertexts };
         let mut values = 0_usize;
         for (number, sum) in sums.iter().enumerate() {
@@ -106,7 +106,7 @@ impl Plan {
             if weighted.is_some() {
                 // A weighted sum needs a segment even if it has no values.
                 let first = sum.tensors().iter().next();
-                plan.segments.push(Segment {
+                chunking.segments.push(Segment {
                     layout: layout(first.map_or(1, |tensor| tensor.encoding.value_bits()))?,
                     weighted,
                     tensors: Vec::new(),
@@ -115,7 +115,7 @@ impl Plan {
                     first_chunk: 0,
                 });
             }
-            let first = plan.tensors.len();
+            let first = chunking.tensors.len();
             for tensor in sum.tensors().iter() {
                 let len = tensor.len().filter(|len| *len <= MAX_VALUES);
                 let len = len.ok_or(Error::RoundTooLarge { maximum: MAX_VALUES as u64 })?;
@@ -123,16 +123,16 @@ impl Plan {
                 if values > MAX_VALUES {
                     return Err(Error::RoundTooLarge { maximum: MAX_VALUES as u64 });
                 }
-                plan.add(tensor, len, layout(tensor.encoding.value_bits())?, weighted);
+                chunking.add(tensor, len, layout(tensor.encoding.value_bits())?, weighted);
             }
-            plan.sums.push(PlannedSum { tensors: first..plan.tensors.len(), max_weight });
+            chunking.sums.push(SumTensors { tensors: first..chunking.tensors.len(), max_weight });
         }
         let mut first_chunk = 0;
-        for segment in &mut plan.segments {
+        for segment in &mut chunking.segments {
             segment.first_chunk = first_chunk;
             first_chunk += segment.values.div_ceil(step(chunk_ciphertexts, segment.layout));
         }
-        Ok(plan)
+        Ok(chunking)
     }
 
     /// Adds a tensor to the segment with its layout.
@@ -159,7 +159,7 @@ impl Plan {
         self.tensors.push(len);
     }
 
-    pub(in crate::federated) fn sums(&self) -> &[PlannedSum] {
+    pub(in crate::federated) fn sums(&self) -> &[SumTensors] {
         &self.sums
     }
 

@@ -1,4 +1,4 @@
-//! Columns: one tensor of an update with its codec, independent of types.
+//! Encoders and decoders of one tensor, independent of its type.
 
 use core::{marker::PhantomData, ops::Deref};
 
@@ -10,7 +10,7 @@ use super::{Codec, Encoding, FloatSum, at};
 use crate::federated::tensor::{DType, Scalar, Tensor, TensorView, dtype::Erase, error::Result};
 
 /// One tensor of a client's update with its codec, both type-erased.
-pub(in crate::federated) trait Column: Send + Sync {
+pub(in crate::federated) trait Encode: Send + Sync {
     /// Checks that all elements can be encoded.
     fn check(&self) -> Result<()>;
     /// Encodes elements from index `from` on. Returns the number of clipped elements.
@@ -27,12 +27,12 @@ pub(in crate::federated) trait Decode: Send + Sync {
 }
 
 /// A tensor's values with its codec.
-pub(super) struct TensorColumn<'a, T: Scalar, C> {
+pub(super) struct TensorEncoder<'a, T: Scalar, C> {
     values: RowMajor<'a, T>,
     codec: C,
 }
 
-impl<'a, T: Scalar, C> TensorColumn<'a, T, C> {
+impl<'a, T: Scalar, C> TensorEncoder<'a, T, C> {
     pub(super) fn new(view: &ArrayViewD<'a, T>, codec: C) -> Self {
         Self { values: RowMajor::of(view), codec }
     }
@@ -68,7 +68,7 @@ impl<T: Scalar> Deref for RowMajor<'_, T> {
     }
 }
 
-impl<T: Scalar, C: Codec<T>> Column for TensorColumn<'_, T, C> {
+impl<T: Scalar, C: Codec<T>> Encode for TensorEncoder<'_, T, C> {
     fn check(&self) -> Result<()> {
         self.codec.check(&self.values)
     }
@@ -80,7 +80,7 @@ impl<T: Scalar, C: Codec<T>> Column for TensorColumn<'_, T, C> {
 }
 
 /// The decoded elements of a tensor so far.
-pub(super) struct Sums<T: Scalar, C: Codec<T>> {
+pub(super) struct TensorDecoder<T: Scalar, C: Codec<T>> {
     shape: Vec<usize>,
     codec: C,
     /// Has its full length after the first call of `put`.
@@ -88,7 +88,7 @@ pub(super) struct Sums<T: Scalar, C: Codec<T>> {
     element: PhantomData<fn() -> T>,
 }
 
-impl<T: Scalar, C: Codec<T>> Sums<T, C> {
+impl<T: Scalar, C: Codec<T>> TensorDecoder<T, C> {
     pub(super) fn new(shape: Vec<usize>, codec: C) -> Self {
         Self { shape, codec, values: Vec::new(), element: PhantomData }
     }
@@ -100,7 +100,7 @@ impl<T: Scalar, C: Codec<T>> Sums<T, C> {
     }
 }
 
-impl<T: Scalar, C: Codec<T>> Decode for Sums<T, C> {
+impl<T: Scalar, C: Codec<T>> Decode for TensorDecoder<T, C> {
     fn put(&mut self, from: usize, sums: &[u128], weight: u64) -> Result<(), usize> {
         let codec = self.codec.clone();
         let values = &mut self.all()[from..from + sums.len()];
@@ -165,10 +165,10 @@ impl Encoding {
     }
 
     /// A tensor ready to be encoded. `None` if the encoding does not support its element type.
-    pub(in crate::federated) fn column<'a>(&self, tensor: &TensorView<'a>) -> Option<Box<dyn Column + 'a>> {
+    pub(in crate::federated) fn encoder<'a>(&self, tensor: &TensorView<'a>) -> Option<Box<dyn Encode + 'a>> {
         dispatch!(*self, tensor, TensorView, |codec, (view), T| {
-            let column: Box<dyn Column + 'a> = Box::new(TensorColumn::<T, _>::new(view, codec));
-            column
+            let encoder: Box<dyn Encode + 'a> = Box::new(TensorEncoder::<T, _>::new(view, codec));
+            encoder
         })
     }
 
@@ -176,7 +176,7 @@ impl Encoding {
     /// type.
     pub(in crate::federated) fn decoder(&self, dtype: DType, shape: Vec<usize>) -> Option<Box<dyn Decode>> {
         dispatch!(*self, dtype, DType, |codec, {}, T| {
-            let decoder: Box<dyn Decode> = Box::new(Sums::<T, _>::new(shape, codec));
+            let decoder: Box<dyn Decode> = Box::new(TensorDecoder::<T, _>::new(shape, codec));
             decoder
         })
     }
@@ -198,13 +198,13 @@ mod tests {
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
 
-    fn columns<'a, U: Tensors + ?Sized, C: Codec<U::Scalar>>(
+    fn encoders<'a, U: Tensors + ?Sized, C: Codec<U::Scalar>>(
         update: &'a U,
         codecs: &PerTensor<C>,
-    ) -> Result<Vec<Box<dyn Column + 'a>>> {
+    ) -> Result<Vec<Box<dyn Encode + 'a>>> {
         let codecs = codecs.of(&update.structure()?)?;
-        let column = |(view, codec): (&TensorView<'a>, C)| codec.encoding().column(view).unwrap();
-        Ok(update.erased().iter().zip(codecs).map(column).collect())
+        let encoder = |(view, codec): (&TensorView<'a>, C)| codec.encoding().encoder(view).unwrap();
+        Ok(update.erased().iter().zip(codecs).map(encoder).collect())
     }
 
     /// The server's result for these clients, in pieces of three elements, without encryption.
@@ -214,7 +214,8 @@ mod tests {
     ) -> Result<(U::With<C::Output>, usize)> {
         let codecs = codecs.into();
         let mut rng = ChaCha20Rng::from_seed([42; 32]);
-        let columns: Vec<_> = clients.iter().map(|client| columns(client, &codecs)).collect::<Result<_>>()?;
+        let encoders: Vec<_> =
+            clients.iter().map(|client| encoders(client, &codecs)).collect::<Result<_>>()?;
         let mut clipped = 0;
         let mut results = Vec::new();
         let structure = clients[0].structure()?;
@@ -224,7 +225,7 @@ mod tests {
             // Backwards: pieces may arrive in any order.
             for from in (0..len).step_by(3).rev() {
                 let mut sums = vec![0; 3.min(len - from)];
-                for client in &columns {
+                for client in &encoders {
                     client[tensor].check()?;
                     let mut encoded = vec![0; sums.len()];
                     clipped += client[tensor].encode(from, &mut encoded, &mut rng)?;
@@ -295,17 +296,17 @@ mod tests {
 
     #[test]
     fn errors_name_the_index_of_an_element_that_cannot_be_encoded() {
-        let columns = |update| {
+        let encoder = |update| {
             let range = IntegerRange::up_to(9);
-            columns::<ndarray::Array1<i32>, _>(update, &range.into()).unwrap().remove(0)
+            encoders::<ndarray::Array1<i32>, _>(update, &range.into()).unwrap().remove(0)
         };
         let mut values = ndarray::Array1::zeros(1000);
         values[777] = 10;
         let error = Error::Packing(packing::Error::ValueOutOfRange { index: 777, min: 0, max: 9 });
-        assert_eq!(columns(&values).check().unwrap_err(), error);
+        assert_eq!(encoder(&values).check().unwrap_err(), error);
         let mut rng = ChaCha20Rng::from_seed([42; 32]);
-        assert_eq!(columns(&values).encode(700, &mut [0; 100], &mut rng).unwrap_err(), error);
-        assert_eq!(columns(&values).encode(800, &mut [0; 100], &mut rng), Ok(0));
+        assert_eq!(encoder(&values).encode(700, &mut [0; 100], &mut rng).unwrap_err(), error);
+        assert_eq!(encoder(&values).encode(800, &mut [0; 100], &mut rng), Ok(0));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Reading ahead: while one shard is worked on, the next one is fetched.
+//! Prefetches shards: while one shard is worked on, the next one is fetched.
 
 use std::{ops::Range, sync::mpsc, thread};
 
@@ -10,7 +10,7 @@ use crate::error::Result;
 /// # Errors
 ///
 /// The first error of fetching or of the work.
-pub(super) fn fetch_ahead<T: Send>(
+pub(super) fn prefetch_shards<T: Send>(
     shards: Range<u32>,
     fetch: impl Fn(u32) -> Result<T> + Send,
     mut work: impl FnMut(u32, T) -> Result<()>,
@@ -46,17 +46,20 @@ mod tests {
     fn shards_come_in_order_and_the_first_error_ends_it() {
         let mut seen = Vec::new();
         let doubled = |shard| Ok(2 * shard);
-        fetch_ahead(3..6, doubled, |shard, twice| {
+        prefetch_shards(3..6, doubled, |shard, twice| {
             seen.push((shard, twice));
             Ok(())
         })
         .unwrap();
         assert_eq!(seen, [(3, 6), (4, 8), (5, 10)]);
-        let fetching =
-            fetch_ahead(0..9, |shard| if shard < 2 { Ok(()) } else { Err(failed(shard)) }, |_, ()| Ok(()));
+        let fetching = prefetch_shards(
+            0..9,
+            |shard| if shard < 2 { Ok(()) } else { Err(failed(shard)) },
+            |_, ()| Ok(()),
+        );
         assert_eq!(fetching, Err(failed(2)));
         let working =
-            fetch_ahead(0..9, Ok, |shard, _: u32| if shard < 4 { Ok(()) } else { Err(failed(shard)) });
+            prefetch_shards(0..9, Ok, |shard, _: u32| if shard < 4 { Ok(()) } else { Err(failed(shard)) });
         assert_eq!(working, Err(failed(4)));
     }
 }
