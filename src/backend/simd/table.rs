@@ -114,20 +114,23 @@ impl<V: Simd, const K: usize> Table<V, K> {
         let mut powers = [Lanes::default(); GROUPS];
         let mut entries = [Lanes::default(); GROUPS];
         let (per_limb, row_len) = (registers_per_limb(self.window), row_len::<K>(self.window));
-        for (i, row) in self.registers.chunks_exact(row_len).enumerate() {
-            let from = i as u32 * self.window;
+        let prefetched = (row_len as u32).div_ceil(groups as u32) as usize;
+        let mut rest = self.registers.as_slice();
+        for from in (0..self.bits).step_by(self.window as usize) {
+            let row;
+            (row, rest) = rest.split_at(row_len);
             let count = self.window.min(self.bits - from);
             let digits = core::array::from_fn(|group| {
                 let exponent = |lane| exponents.get(group * lanes + lane).unwrap_or(&exponents[0]).words();
                 digits(exponent, from, count)
             });
-            if i == 0 {
+            if from == 0 {
                 prepared.vectors.look_up(row, per_limb, &digits, &mut powers);
                 continue;
             }
             prepared.vectors.look_up(row, per_limb, &digits, &mut entries);
             // The products prefetch the next row.
-            let mut parts = self.registers[(i + 1) * row_len..].chunks(row_len.div_ceil(groups)).take(groups);
+            let mut parts = rest.chunks(prefetched);
             for (power, entry) in powers.iter_mut().zip(&entries).take(groups) {
                 let to_prefetch = parts.next().unwrap_or_default();
                 prepared.vectors.mul_and_prefetch(&prepared.constants, power, entry, to_prefetch);

@@ -511,7 +511,10 @@ pub(super) fn look_up<const K: usize>(
             *mask = _mm256_and_si256(chosen, lower_half);
         }
     }
-    for (j, registers) in row.chunks_exact(per_limb).enumerate() {
+    let mut rest = row;
+    for j in 0..2 * K {
+        let registers;
+        (registers, rest) = rest.split_at(per_limb);
         let mut values = [zero; GROUPS];
         for (register, masks) in registers.iter().zip(&masks) {
             let register = register.load();

@@ -464,7 +464,10 @@ pub(super) fn look_up<const K: usize>(
             *mask = _mm512_cmpeq_epi64_mask(_mm512_srli_epi64::<4>(digits), _mm512_set1_epi64(i));
         }
     }
-    for (j, registers) in row.chunks_exact(per_limb).enumerate() {
+    let mut rest = row;
+    for j in 0..2 * K {
+        let registers;
+        (registers, rest) = rest.split_at(per_limb);
         let mut values = [_mm512_setzero_si512(); GROUPS];
         for (pair, masks) in registers.chunks_exact(2).zip(&masks) {
             let (low, high) = (pair[0].load(), pair[1].load());
