@@ -116,25 +116,3 @@ fn member(text: &str) -> Option<Shape> {
 fn named<T: for<'de> Deserialize<'de>>(name: &str) -> Option<T> {
     serde_json::from_value(name.into()).ok()
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn types_are_read_as_they_print() {
-        for (text, member, placement, all_equal) in [
-            ("int32", "int32", None, true),
-            (" < a = int32 [ 2 , 3 ] > @ SERVER ", "<a=int32[2,3]>", Some(Placement::Server), true),
-            ("{<x=int64,y=bool>}@CLIENTS", "<x=int64,y=bool>", Some(Placement::Clients), false),
-            ("<a=<b=<c=bool>>,bfloat16[1,2]>", "<a=<b=<c=bool>>,bfloat16[1,2]>", None, true),
-            ("<uint8[32],<>>@AGGREGATOR", "<uint8[32],<>>", Some(Placement::Aggregator), true),
-            // A member may have the name of an element type.
-            ("<int32=float32>", "<int32=float32>", None, true),
-        ] {
-            let found = Type::try_from(text.to_owned()).unwrap();
-            let parts = (found.member.to_string(), found.placement, found.all_equal);
-            assert_eq!(parts, (member.to_owned(), placement, all_equal), "{text}");
-        }
-    }
-}

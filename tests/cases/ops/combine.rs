@@ -1,6 +1,9 @@
 //! Sums, means and extremes of the clients' values, in the clear.
 
-use cipherfold::{federated::computation::Numeric, packing::Float};
+use cipherfold::{
+    federated::{computation::Numeric, tensor::Scalar},
+    packing::Float,
+};
 use static_assertions::assert_not_impl_any;
 
 use super::prelude::*;
@@ -23,17 +26,21 @@ pub fn replay(case: &Case, parties: &Parties) -> Result<Found, Stop> {
         return Err(not_understood("`weights` belong to means"));
     }
     let clients = case.clients_or_zeros()?;
-    let mut input = None;
-    let answer = answered(Split::by_type(shape).compute(parties, &clients, |draft, group| {
+    let answer = answered(value::compute(shape, &clients, |dtype, clients| {
         if !is_mean {
-            return with_type!(numbers group.dtype, T => Ok(total::<T>(&draft.values(group), &case.op)));
+            return with_type!(numbers dtype, T => total::<T>(parties, clients, &case.op));
         }
-        if input.is_none() {
-            input = stated.clone().map(|weights| draft.input(weights));
-        }
-        with_type!(floats group.dtype, T => {
-            let values = draft.values::<T>(group);
-            Ok(tree(&input.as_ref().map_or_else(|| values.mean(), |weights| values.weighted_mean(weights))))
+        with_type!(floats dtype, T => {
+            let values = Value::<Tensors<T>, Clients>::input("values");
+            let inputs = || Inputs::new().clients(&values, value::arrays(clients));
+            match stated.clone() {
+                None => parties.run(to_tree(&values.mean()), inputs),
+                Some(stated) => {
+                    let weights = Value::<f64, Clients>::input("weights");
+                    let mean = to_tree(&values.weighted_mean(&weights));
+                    parties.run(mean, || inputs().clients(&weights, stated.clone()))
+                }
+            }
         })
     }))?;
     let weights = stated.unwrap_or(vec![1.0; clients.len()]);
@@ -41,19 +48,22 @@ pub fn replay(case: &Case, parties: &Parties) -> Result<Found, Stop> {
     Found::of(answer).or_wrapped(shape).or(not_a_number).type_if_no_data(case)
 }
 
-fn total<T: Computed + Numeric<Sum: Element>>(
-    values: &Value<Tensors<T>, Clients>,
+fn total<T: Element + Scalar + Numeric<Sum: Element>>(
+    parties: &Parties,
+    clients: &[Tree],
     op: &str,
-) -> Value<Tree, Server> {
-    match op {
-        "federated_sum" => tree(&values.sum()),
-        "federated_min" => tree(&values.min()),
-        _ => tree(&values.max()),
-    }
+) -> Result<Tree, Stop> {
+    let values = Value::<Tensors<T>, Clients>::input("values");
+    let found = match op {
+        "federated_sum" => to_tree(&values.sum()),
+        "federated_min" => to_tree(&values.min()),
+        _ => to_tree(&values.max()),
+    };
+    parties.run(found, || Inputs::new().clients(&values, value::arrays(clients)))
 }
 
 /// The answer of other implementations where this crate has no mean: NaN.
-pub fn not_a_number(refusal: Option<&Refusal>, clients: &[Tree], weights: &[f64]) -> Option<Theirs> {
+pub fn not_a_number(refusal: Option<&Refusal>, clients: &[Tree], weights: &[f64]) -> Option<Difference> {
     let why = match refusal?.root()? {
         Error::Tensor(tensor::Error::ZeroTotalWeight) => {
             "a total weight of zero is an error here, unless `no_nan_division` makes the mean zero"
@@ -61,20 +71,15 @@ pub fn not_a_number(refusal: Option<&Refusal>, clients: &[Tree], weights: &[f64]
         Error::Tensor(tensor::Error::NotFiniteSum) => "a mean that is not finite is an error here",
         _ => return None,
     };
-    Some(Theirs::gives(mean_of(clients, weights)?, why))
+    Some(Difference::gives(mean_of(clients, weights)?, why))
 }
 
 /// The mean of other implementations, with weights that may be negative.
 pub fn mean_of(clients: &[Tree], weights: &[f64]) -> Option<Tree> {
     let total: f64 = weights.iter().sum();
-    let mean = |place, first: &Tensor| {
-        let mut sums = first.elements.mapv(|_| 0.0);
-        for (client, weight) in clients.iter().zip(weights) {
-            let tensor = client.iter().nth(place).expect("all clients have one structure");
-            sums.zip_mut_with(&tensor.elements, |sum, x| *sum += x.to_f64() * weight);
-        }
-        let elements = sums.mapv(|sum| Number::Float(first.dtype.round(sum / total)));
-        Tensor { dtype: first.dtype, elements }
+    let each = |tree: &Tree, function: &dyn Fn(f64) -> f64| {
+        value::map(tree, |_, dtype, x| Number::Float(dtype.round(function(x.to_f64()))))
     };
-    Some(value::map_leaves(clients.first()?, mean))
+    let products = clients.iter().zip(weights).map(|(client, weight)| each(client, &|x| x * weight));
+    Some(each(&value::total(&products.collect::<Vec<_>>())?, &|sum| sum / total))
 }

@@ -14,30 +14,40 @@ use super::prelude::*;
 pub type Rounds = Vec<(Tree, Json)>;
 
 /// The results of rounds of an aggregation over the same clients.
-pub fn run<T, A>(
+pub fn run<T: Element, A, R: Element>(
     parties: &Parties,
     make: impl Fn() -> CrateResult<A>,
-    clients: &[T],
+    clients: &[Tensors<T>],
     rounds: usize,
 ) -> Result<Rounds, Stop>
 where
-    T: Clone + Send + Sync + 'static,
-    A: AggregationFactory<T, Result: AsTree>,
+    A: AggregationFactory<Tensors<T>, Result = Tensors<R>>,
 {
     let start = || Ok(Process::new(make()?));
     play(parties, rounds, start, |process, executor| process.run(executor, clients.to_vec()))
 }
 
-/// The same for an aggregation with weights.
-pub fn run_weighted<T, A>(
+/// The result of one round.
+pub fn one_round<T: Element, A, R: Element>(
     parties: &Parties,
     make: impl Fn() -> CrateResult<A>,
-    (clients, weights): (&[T], &[f64]),
+    clients: &[Tensors<T>],
+) -> Result<Tree, Stop>
+where
+    A: AggregationFactory<Tensors<T>, Result = Tensors<R>>,
+{
+    Ok(run(parties, make, clients, 1)?.remove(0).0)
+}
+
+/// The same as [`run`] for an aggregation with weights.
+pub fn run_weighted<T: Element, A, R: Element>(
+    parties: &Parties,
+    make: impl Fn() -> CrateResult<A>,
+    (clients, weights): (&[Tensors<T>], &[f64]),
     rounds: usize,
 ) -> Result<Rounds, Stop>
 where
-    T: Clone + Send + Sync + 'static,
-    A: WeightedAggregationFactory<T, Result: AsTree>,
+    A: WeightedAggregationFactory<Tensors<T>, Result = Tensors<R>>,
 {
     let start = || Ok(WeightedProcess::new(make()?));
     play(parties, rounds, start, |process, executor| {
@@ -45,42 +55,32 @@ where
     })
 }
 
-fn play<P, R: AsTree, M: Serialize>(
+fn play<P, R: Element, M: Serialize>(
     parties: &Parties,
     rounds: usize,
     start: impl Fn() -> CrateResult<P>,
-    round: impl Fn(&mut P, &Executor) -> CrateResult<Outcome<R, M>>,
+    round: impl Fn(&mut P, &Executor) -> CrateResult<Outcome<Tensors<R>, M>>,
 ) -> Result<Rounds, Stop> {
     parties.agree(|executor| {
         let mut process = start()?;
         let results = |_| {
             let Outcome { value, measurements, .. } = round(&mut process, executor)?;
             let measured = serde_json::to_value(&measurements).expect("measurements are plain data");
-            Ok((value.tree(), measured))
+            Ok((value.as_ref().map(Tensor::of), measured))
         };
         (0..rounds).map(results).collect()
     })
 }
 
-/// A result, in the common form.
-pub trait AsTree {
-    fn tree(&self) -> Tree;
-}
-
-impl<T: Element> AsTree for Tensors<T> {
-    fn tree(&self) -> Tree {
-        self.as_ref().map(Tensor::of)
-    }
-}
-
 /// The results of rounds in the form of a case: a list if it states the number of rounds.
 pub fn found(rounds: Result<Rounds, Refusal>, stated: Option<usize>) -> Found {
-    let (mut results, measurements): (Vec<_>, Vec<_>) = match rounds {
-        Ok(rounds) => rounds.into_iter().unzip(),
-        Err(refusal) => return Found::of(Err::<Tree, _>(refusal)),
-    };
-    let found: Found = if stated.is_some() { Answer::list(results).into() } else { results.remove(0).into() };
-    Found { measurements, ..found }
+    let mut measurements = Vec::new();
+    let answer = rounds.map(|rounds| {
+        let (mut results, measured): (Vec<Tree>, _) = rounds.into_iter().unzip();
+        measurements = measured;
+        if stated.is_some() { Answer::list(results) } else { results.remove(0).into() }
+    });
+    Found { measurements, ..Found::of(answer) }
 }
 
 /// The number of rounds.
