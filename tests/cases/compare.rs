@@ -63,8 +63,7 @@ impl Answer {
 
     fn text(&self) -> String {
         match self {
-            // Numbers that JSON lacks have quotation marks.
-            Self::Value(tree) => value::json(tree).to_string().replace('"', "").chars().take(160).collect(),
+            Self::Value(tree) => tree.to_string().replace('\n', "").chars().take(160).collect(),
             Self::AtClients(values) => Self::list(values.clone()).text(),
             Self::List(list) => format!("[{}]", list.iter().map(Self::text).collect::<Vec<_>>().join(",")),
             Self::Type(found) => found.to_string(),
@@ -129,9 +128,20 @@ impl Found {
     }
 
     /// The same, where other implementations wrap integers in the types of the clients' values.
-    pub fn or_wrapped(self, shape: &Shape) -> Self {
-        let wrapped = self.answer.as_ref().ok().map(|answer| answer.wrapped(shape));
-        self.or(wrapped.map(|answer| Difference::gives(answer, WRAPS)))
+    pub fn or_wrapped(self, case: &Case) -> Self {
+        let wrapped = self.answer.as_ref().ok().zip(case.member().ok());
+        let wrapped = wrapped.map(|(answer, shape)| Difference::gives(answer.wrapped(shape), WRAPS));
+        self.or(wrapped)
+    }
+
+    /// The same, or the type of the server's result for a case about types.
+    pub fn type_if_static(mut self, case: &Case) -> Result<Self, Stop> {
+        if let (Ok(Answer::Value(tree)), Some(true)) = (&self.answer, case.is_static) {
+            self.answer = Ok(Answer::Type(value::type_of(tree)));
+            self.differences.retain(|difference| difference.there.is_err());
+            return Ok(self.or([Difference::gives(Answer::Type(case.member()?.clone()), WIDER)]));
+        }
+        Ok(self)
     }
 
     /// The intended difference that a case expects, if there is one. `expected` has its text.
@@ -144,19 +154,6 @@ impl Found {
 
     fn text(&self) -> String {
         self.answer.as_ref().map_or_else(Refusal::to_string, Answer::text)
-    }
-
-    /// The same, or the type of the server's result for a case without data.
-    pub fn type_if_no_data(mut self, case: &Case) -> Result<Self, Stop> {
-        if case.clients.is_some() {
-            return Ok(self);
-        }
-        self.differences.retain(|difference| difference.there.is_err());
-        if let Ok(Answer::Value(tree)) = &self.answer {
-            self.answer = Ok(Answer::Type(value::type_of(tree)));
-            return Ok(self.or([Difference::gives(Answer::Type(case.member()?.clone()), WIDER)]));
-        }
-        Ok(self)
     }
 }
 

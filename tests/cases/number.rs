@@ -138,16 +138,6 @@ impl Number {
             (found, expected) => tolerance.admits(found.to_f64(), dtype.round(expected.to_f64())),
         }
     }
-
-    /// In the notation of the cases. Numbers that JSON lacks are texts.
-    pub fn json(self) -> Json {
-        match self {
-            Self::Bool(x) => x.into(),
-            Self::Integer(x) => i64::try_from(x).map_or_else(|_| x.to_string().into(), Json::from),
-            Self::Float(x) if x.is_finite() => x.into(),
-            Self::Float(x) => x.to_string().into(),
-        }
-    }
 }
 
 impl Display for Number {

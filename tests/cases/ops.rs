@@ -18,7 +18,7 @@ mod prelude {
     pub(crate) use cipherfold::federated::{
         self, Clients, Error, Server,
         computation::{Inputs, Value},
-        tensor::{self, PerTensor, Structure},
+        tensor::{self, Structure},
     };
     pub(crate) use serde_json::{Value as Json, json};
 
@@ -27,11 +27,11 @@ mod prelude {
         compare::{Answer, Difference, Found, WRAPS},
         expression,
         number::{Element, Number, Operator, real, with_type},
-        parameter::{Parameter, of_leaf, try_map, values},
-        parties::{Executor, Parties},
+        parameter::{Parameter, of_leaf, per_tensor},
+        parties::Parties,
         refusal::{Refusal, Rule, Stop, answered, not_understood},
         types::{Dtype, Leaf, Placement, Shape, Type},
-        value::{self, Tensor, Tensors, Tree, structured},
+        value::{self, Tensor, Tensors, Tree},
     };
 
     /// The server's value of these tensors.

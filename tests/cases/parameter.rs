@@ -44,17 +44,13 @@ impl Parameter {
     }
 
     /// Reads `3`, `[3, [4, 5]]` or `{"a": 3, "b": 4}`: in the structure of the type, with its names
-    /// and in its order, if the parameter fits in it.
-    pub fn per_tensor(&self, shape: &Shape) -> Result<PerTensor<Number>, Stop> {
+    /// and in its order, if the parameter fits in it. A single number is for all leaves.
+    pub fn numbers(&self, shape: &Shape) -> Result<Structure<Number>, Stop> {
         let (Self::Placed(Placed { value: json, .. }) | Self::Unplaced(json)) = self;
-        let is_one = |json: &Json| !json.is_array() && !json.is_object();
-        let like_type = || value::fit(json, shape, &|json, _| is_one(json).then(|| json.clone()));
-        let found = if is_one(json) {
-            PerTensor::All(json.clone())
-        } else {
-            PerTensor::Nested(like_type().map_or_else(|| structure(json), Ok)?)
-        };
-        try_map(found, |json| {
+        let one = |json: &Json| Some(json).filter(|json| !json.is_array() && !json.is_object()).cloned();
+        let fitting = value::fit(json, shape, &|json, _| one(json));
+        let found = fitting.map_or_else(|| structure(json), Ok)?;
+        found.try_map(|json| {
             Number::read(&json).ok_or_else(|| not_understood(format!("the parameter {json}")))
         })
     }
@@ -72,33 +68,15 @@ fn structure(json: &Json) -> Result<Structure<Json>, Error> {
     })
 }
 
-/// The parameters with a function applied to each.
-pub fn try_map<P, Q, E>(
-    parameter: PerTensor<P>,
-    mut function: impl FnMut(P) -> Result<Q, E>,
-) -> Result<PerTensor<Q>, E> {
-    Ok(match parameter {
-        PerTensor::All(value) => PerTensor::All(function(value)?),
-        PerTensor::Each(values) => {
-            PerTensor::Each(values.into_iter().map(function).collect::<Result<_, _>>()?)
-        }
-        PerTensor::Nested(values) => PerTensor::Nested(values.try_map(function)?),
-    })
-}
-
-/// All parameters: one for all leaves, or one for each.
-pub fn values<P>(parameter: &PerTensor<P>) -> Vec<&P> {
-    match parameter {
-        PerTensor::All(value) => vec![value],
-        PerTensor::Each(values) => values.iter().collect(),
-        PerTensor::Nested(values) => values.iter().collect(),
-    }
-}
-
 /// The parameter of the leaf with this index, if there is one.
-pub fn of_leaf<P>(parameter: &PerTensor<P>, place: usize) -> Option<&P> {
-    match parameter {
-        PerTensor::All(value) => Some(value),
-        each => values(each).get(place).copied(),
+pub fn of_leaf<P>(parameters: &Structure<P>, place: usize) -> Option<&P> {
+    parameters.as_leaf().or_else(|| parameters.iter().nth(place))
+}
+
+/// Parameters for the crate.
+pub fn per_tensor<P: Clone>(parameters: Structure<P>) -> PerTensor<P> {
+    match parameters.as_leaf() {
+        Some(parameter) => PerTensor::All(parameter.clone()),
+        None => PerTensor::Nested(parameters),
     }
 }

@@ -36,11 +36,8 @@ pub struct Leaf {
 
 impl Display for Leaf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.dtype)?;
-        for (i, len) in self.shape.iter().enumerate() {
-            write!(f, "{}{len}", if i == 0 { '[' } else { ',' })?;
-        }
-        f.write_str(if self.shape.is_empty() { "" } else { "]" })
+        let shape = if self.shape.is_empty() { String::new() } else { format!("{:?}", self.shape) };
+        write!(f, "{}{}", self.dtype, shape.replace(' ', ""))
     }
 }
 

@@ -1,7 +1,9 @@
 //! Values of cases: tensors in structures, read from JSON by their type, compared and printed.
 
+use core::fmt::{self, Display};
+
 use cipherfold::federated::tensor::{Structure, Tensor as CrateTensor};
-use ndarray::{ArrayD, ArrayViewD, IxDyn, Zip};
+use ndarray::{ArrayD, Zip};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -23,6 +25,12 @@ pub type Tree = Structure<Tensor>;
 
 /// The same with elements of one Rust type.
 pub type Tensors<T> = Structure<ArrayD<T>>;
+
+impl Display for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.elements.fmt(f)
+    }
+}
 
 impl Tensor {
     pub fn of<T: Element>(array: &ArrayD<T>) -> Self {
@@ -127,41 +135,20 @@ pub fn one_dtype(shape: &Shape) -> Option<Dtype> {
     dtypes.all(|other| other == first).then_some(first)
 }
 
-/// The server's result of an operation on values of one element type: on the clients' values, if
-/// these have one, otherwise on each leaf of them.
-pub fn compute(
-    shape: &Shape,
-    clients: &[Tree],
-    operation: impl Fn(Dtype, &[Tree]) -> Result<Tree, Stop>,
-) -> Result<Tree, Stop> {
-    let Some(dtype) = one_dtype(shape) else {
-        return compute_by_leaf(shape, clients, |_, dtype, leaves| operation(dtype, leaves));
-    };
-    structured(operation(dtype, clients)?, shape)
-}
-
-/// The same on each leaf, with its index.
-pub fn compute_by_leaf(
+/// The server's result of an operation on each leaf of the clients' values, because the operation
+/// takes one element type. It gets the index of the leaf.
+pub fn each_leaf(
     shape: &Shape,
     clients: &[Tree],
     operation: impl Fn(usize, Dtype, &[Tree]) -> Result<Tree, Stop>,
 ) -> Result<Tree, Stop> {
-    let leaf = |(place, dtype)| {
+    let mut places = 0..;
+    shape.as_ref().try_map(|leaf| {
+        let place = places.next().expect("without end");
         let of_client = |client: &Tree| client.iter().nth(place).expect("a leaf of the type").clone().into();
-        operation(place, dtype, &clients.iter().map(of_client).collect::<Vec<_>>())
-    };
-    let found: Vec<Tree> =
-        shape.iter().map(|leaf| leaf.dtype).enumerate().map(leaf).collect::<Result<_, _>>()?;
-    let mut found = found.iter().flat_map(Tree::iter).cloned();
-    Ok(shape.as_ref().map(|_| found.next().expect("a tensor for each leaf")))
-}
-
-/// A result, which must have the structure of the clients' values.
-pub fn structured(found: Tree, shape: &Shape) -> Result<Tree, Stop> {
-    match shape.zip_with(&found, |_, _| ()) {
-        Ok(_) => Ok(found),
-        Err(error) => Err(Stop::Failed(error.to_string())),
-    }
+        let found = operation(place, leaf.dtype, &clients.iter().map(of_client).collect::<Vec<_>>())?;
+        found.into_leaf().ok_or_else(|| "a structure is the result of a tensor".into())
+    })
 }
 
 /// The results of `function` for all leaves, with their indices.
@@ -233,18 +220,4 @@ pub fn numbers(clients: &[Tree]) -> impl Iterator<Item = (usize, Number)> {
 pub fn type_of(tree: &Tree) -> Shape {
     let leaf = |Tensor { dtype, elements }: &Tensor| Leaf { dtype: *dtype, shape: elements.shape().to_vec() };
     tree.as_ref().map(leaf)
-}
-
-/// A value in the notation of the cases. Numbers that JSON lacks are texts.
-pub fn json(tree: &Tree) -> Json {
-    fn rows(array: &ArrayViewD<'_, Number>) -> Json {
-        match array.ndim() {
-            0 => array[IxDyn(&[])].json(),
-            _ => array.outer_iter().map(|row| rows(&row)).collect(),
-        }
-    }
-    match tree.members() {
-        Some(members) => members.iter().map(|(_, member)| json(member)).collect(),
-        None => rows(&tree.as_leaf().expect("a structure without members").elements.view()),
-    }
 }

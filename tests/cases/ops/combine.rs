@@ -26,7 +26,7 @@ pub fn replay(case: &Case, parties: &Parties) -> Result<Found, Stop> {
         return Err(not_understood("`weights` belong to means"));
     }
     let clients = case.clients_or_zeros()?;
-    let answer = answered(value::compute(shape, &clients, |dtype, clients| {
+    let answer = answered(value::each_leaf(shape, &clients, |_, dtype, clients| {
         if !is_mean {
             return with_type!(numbers dtype, T => total::<T>(parties, clients, &case.op));
         }
@@ -45,7 +45,7 @@ pub fn replay(case: &Case, parties: &Parties) -> Result<Found, Stop> {
     }))?;
     let weights = stated.unwrap_or(vec![1.0; clients.len()]);
     let not_a_number = not_a_number(answer.as_ref().err(), &clients, &weights);
-    Found::of(answer).or_wrapped(shape).or(not_a_number).type_if_no_data(case)
+    Ok(Found::of(answer).or(not_a_number))
 }
 
 fn total<T: Element + Scalar + Numeric<Sum: Element>>(

@@ -23,7 +23,7 @@ pub fn aggregate(case: &Case, parties: &Parties) -> Result<Found, Stop> {
             move |a| expression::map(&report, &a).expect("it was understood"),
         )
     };
-    Ok(Found::from(at_server(case, parties, found)?).or_wrapped(case.member()?))
+    Ok(at_server(case, parties, found)?.into())
 }
 
 /// `federated_reduce`.
@@ -32,7 +32,7 @@ pub fn reduce(case: &Case, parties: &Parties) -> Result<Found, Stop> {
     let zero = case::value("zero", &zero, case.member()?)?;
     let reduce =
         |values: &Value<Tree, Clients>| values.reduce(zero, move |a, b| value::combine(operator, &a, &b));
-    Ok(Found::from(at_server(case, parties, reduce)?).or_wrapped(case.member()?))
+    Ok(at_server(case, parties, reduce)?.into())
 }
 
 /// `federated_collect`.
@@ -96,8 +96,7 @@ pub fn map_at(case: &Case, parties: &Parties) -> Result<Found, Stop> {
     }
     let sent = case::value("server_value", &server_value, case.member()?)?;
     let value = Value::<Tree, Server>::input("value");
-    let found = parties.run(value.try_map(apply), || Inputs::new().server(&value, sent.clone()))?;
-    Ok(Found::from(found).or_wrapped(case.member()?))
+    Ok(parties.run(value.try_map(apply), || Inputs::new().server(&value, sent.clone()))?.into())
 }
 
 /// A function of `x`, the identity unless stated, if it is understood for values like this one.
@@ -158,8 +157,7 @@ pub fn sequence_sum(case: &Case, parties: &Parties) -> Result<Found, Stop> {
     if let Some(sequence) = sequence {
         let sequence = case::list("sequence", &sequence, shape)?;
         let value = Value::<Vec<Tree>, Server>::input("sequence");
-        let found = parties.run(value.map(sum), || Inputs::new().server(&value, sequence.clone()))?;
-        return Ok(Found::from(found).or_wrapped(shape));
+        return Ok(parties.run(value.map(sum), || Inputs::new().server(&value, sequence.clone()))?.into());
     }
     let sequences = case.client_lists()?;
     let sequences = sequences.iter().map(|json| case::list("clients", json, shape));

@@ -2,15 +2,18 @@
 //!
 //! `tests/aggregations` replays the same cases over secure sums.
 
+use core::num::NonZeroUsize;
+
 use cipherfold::federated::aggregation::{
-    AggregationFactory, Clipping, Mean, NormOrder, Sum, UnweightedMean, WeightedAggregationFactory, Zeroing,
+    AggregationFactory, Clipping, Floats, IgnoringWeights, Mean, NormOrder, Sum, UnweightedMean,
+    WeightedAggregationFactory, Zeroing,
 };
 use static_assertions::assert_not_impl_any;
 
 use super::{
     combine::{mean_of, not_a_number},
     prelude::*,
-    rounds::{self, Bound, run, run_weighted},
+    rounds::{self, Bound, Rounds, run},
 };
 
 // The type behind `Rule::NoElement`.
@@ -25,35 +28,37 @@ enum Limit {
     Zeroing(Bound, NormOrder),
 }
 
-/// Runs an aggregation after the first step, whose type depends on the step and on its norm.
-macro_rules! limited {
-    ($limit:expr, $last:expr, $make:ident => $run:expr) => {{
-        let last = made($last);
-        match $limit {
-            Limit::Nothing => limited!($make = last, $run),
-            Limit::Clipping(norm) if norm.is_process() => {
-                limited!($make = || Ok(Clipping::new(norm.schedule(), last()?)), $run)
-            }
-            Limit::Clipping(norm) => limited!($make = || Ok(Clipping::new(norm.fixed()?, last()?)), $run),
-            Limit::Zeroing(norm, order) if norm.is_process() => {
-                limited!($make = || Ok(Zeroing::new(norm.schedule(), order, last()?)), $run)
-            }
-            Limit::Zeroing(norm, order) => {
-                limited!($make = || Ok(Zeroing::new(norm.fixed()?, order, last()?)), $run)
-            }
+/// The rounds of an aggregation after the first step.
+fn run_limited<T: Floats + 'static, A, R: Element>(
+    parties: &Parties,
+    limit: Limit,
+    last: impl Fn() -> federated::Result<A>,
+    clients: (&[T], &[f64]),
+    rounds: Option<NonZeroUsize>,
+) -> Result<Rounds, Stop>
+where
+    A: WeightedAggregationFactory<T, Result = Tensors<R>>,
+{
+    match limit {
+        Limit::Nothing => run(parties, last, clients, rounds),
+        Limit::Clipping(norm) if norm.is_process() => {
+            run(parties, || Ok(Clipping::new(norm.schedule(), last()?)), clients, rounds)
         }
-    }};
-    ($make:ident = $value:expr, $run:expr) => {{
-        let $make = $value;
-        $run
-    }};
+        Limit::Clipping(norm) => run(parties, || Ok(Clipping::new(norm.fixed()?, last()?)), clients, rounds),
+        Limit::Zeroing(norm, order) if norm.is_process() => {
+            run(parties, || Ok(Zeroing::new(norm.schedule(), order, last()?)), clients, rounds)
+        }
+        Limit::Zeroing(norm, order) => {
+            run(parties, || Ok(Zeroing::new(norm.fixed()?, order, last()?)), clients, rounds)
+        }
+    }
 }
 
 /// `MeanFactory`, `UnweightedMeanFactory`, `clipping_factory+…`, `zeroing_factory+…`.
 pub fn replay(case: &Case, parties: &Parties) -> Result<Found, Stop> {
     let (clip, norm, norm_order): (Option<Bound>, Option<Bound>, Option<Json>);
-    let (stated, no_nan_division, stated_rounds): (Option<Vec<Json>>, Option<bool>, Option<usize>);
-    (clip, norm, norm_order, stated, no_nan_division, stated_rounds) =
+    let (stated, no_nan_division, rounds): (Option<Vec<Json>>, Option<bool>, Option<NonZeroUsize>);
+    (clip, norm, norm_order, stated, no_nan_division, rounds) =
         case.fields(&[], &["clip", "norm", "norm_order", "weights", "no_nan_division", "rounds"])?;
     let needed = |norm: Option<Bound>| norm.ok_or_else(|| not_understood("no norm"));
     let (limit, last) = case.op.split_once('+').unwrap_or(("", &case.op));
@@ -79,19 +84,19 @@ pub fn replay(case: &Case, parties: &Parties) -> Result<Found, Stop> {
         None if is_mean && case.clients.is_some() => return Err(not_understood("no `weights`")),
         None => vec![1.0; clients.len()],
     };
-    let rounds = rounds::number(stated_rounds)?;
     let results = answered(with_type!(floats dtype, T => {
         let clients = value::arrays::<T>(&clients);
-        let mean = || {
-            let mean = Mean::default();
-            Ok(if no_nan_division == Some(true) { mean.no_nan_division() } else { mean })
-        };
+        let clients = (&clients[..], &weights[..]);
         match last {
-            "sum" => limited!(limit, || Ok(Sum), make => run(parties, make, &clients, rounds)),
+            "sum" => run_limited(parties, limit, || Ok(IgnoringWeights(Sum)), clients, rounds),
             "UnweightedMeanFactory" => {
-                limited!(limit, || Ok(UnweightedMean::default()), make => run(parties, make, &clients, rounds))
+                let mean = || Ok(IgnoringWeights(UnweightedMean::default()));
+                run_limited(parties, limit, mean, clients, rounds)
             }
-            _ => limited!(limit, mean, make => run_weighted(parties, make, (&clients, &weights), rounds)),
+            _ if no_nan_division == Some(true) => {
+                run_limited(parties, limit, || Ok(Mean::default().no_nan_division()), clients, rounds)
+            }
+            _ => run_limited(parties, limit, || Ok(Mean::default()), clients, rounds),
         }
     }))?;
     let refusal = results.as_ref().err();
@@ -99,10 +104,9 @@ pub fn replay(case: &Case, parties: &Parties) -> Result<Found, Stop> {
     let is_negative = refusal.and_then(Refusal::root) == Some(Error::Tensor(tensor::Error::Weight))
         && limit == Limit::Nothing;
     let signed = if is_negative { mean_of(&clients, &weights) } else { None };
-    rounds::found(results, stated_rounds)
-        .or(signed.map(|mean| Difference::gives(mean, "this crate refuses a negative weight at its client")))
-        .or(has_no_mean)
-        .type_if_no_data(case)
+    let signed =
+        signed.map(|mean| Difference::gives(mean, "this crate refuses a negative weight at its client"));
+    Ok(rounds::found(results, rounds).or(signed).or(has_no_mean))
 }
 
 fn order(stated: Option<&Json>) -> Result<NormOrder, Stop> {
@@ -111,9 +115,4 @@ fn order(stated: Option<&Json>) -> Result<NormOrder, Stop> {
         Some(2.0) => Ok(NormOrder::L2),
         Some(order) => Err(Stop::NoMeaning(format!("norms are of order 2 or infinity here, not {order}"))),
     }
-}
-
-/// The same function, with the crate's type of errors.
-fn made<A>(make: impl Fn() -> federated::Result<A>) -> impl Fn() -> federated::Result<A> {
-    make
 }

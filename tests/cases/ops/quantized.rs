@@ -27,12 +27,12 @@ assert_not_impl_any!(QuantizedSum<i64>: Codec<i32>, Codec<f32>, Codec<f64>);
 assert_not_impl_any!(QuantizedSum<f32>: Codec<i32>, Codec<i64>, Codec<f64>);
 assert_not_impl_any!(QuantizedSum<f64>: Codec<i32>, Codec<i64>, Codec<f32>);
 
-/// A lower and an upper bound.
+/// A lower and an upper bound, both integers or both not.
 type Pair = (Number, Number);
 
-/// Bounds of the values' types.
+/// Bounds, one pair for all leaves or one for each.
 struct Bounds {
-    pairs: PerTensor<Pair>,
+    pairs: Structure<Pair>,
     at_the_server: bool,
 }
 
@@ -51,50 +51,28 @@ pub fn replay(case: &Case, parties: &Parties) -> Result<Found, Stop> {
         let sum = answered(bounds.sum(parties, shape, &clients))?.ok();
         clipped = sum.map(|sum| Difference::gives(sum, CLIPS));
     }
-    Found::of(answer).or(clipped).or_wrapped(shape).type_if_no_data(case)
+    Ok(Found::of(answer).or(clipped))
 }
 
 impl Bounds {
-    /// The bounds, if they are of the values' types.
     fn read([lower, upper]: [&Parameter; 2], at: Option<Placement>, shape: &Shape) -> Result<Self, Stop> {
-        let is_quantized =
-            |leaf: &Leaf| matches!(leaf.dtype, Dtype::Int32 | Dtype::Int64) || leaf.dtype.is_real();
-        if !shape.iter().all(is_quantized) {
-            return Err(Rule::NoElement.into());
-        }
         let [place, other] = [lower, upper].map(|bound| bound.placement().or(at));
         if place != other {
             return Err(Rule::BoundsAtTwoPlaces.into());
         }
-        let pairs = match (lower.per_tensor(shape)?, upper.per_tensor(shape)?) {
-            (PerTensor::All(lower), PerTensor::All(upper)) => PerTensor::All((lower, upper)),
-            (PerTensor::Nested(lower), PerTensor::Nested(upper)) => {
-                PerTensor::Nested(lower.zip_with(&upper, |lower, upper| (*lower, *upper))?)
-            }
-            _ => return Err(Rule::BoundsOfTwoTypes.into()),
-        };
+        let pairs =
+            lower.numbers(shape)?.zip_with(&upper.numbers(shape)?, |lower, upper| (*lower, *upper))?;
         let is_mixed = |(a, b): &Pair| a.integer().is_some() != b.integer().is_some();
-        if values(&pairs).into_iter().any(is_mixed) {
+        if pairs.iter().any(is_mixed) {
             return Err(Rule::BoundsOfTwoTypes.into());
         }
         if matches!(place, Some(Placement::Clients | Placement::Aggregator)) {
             return Err(Rule::ParameterPlaced.into());
         }
-        match &pairs {
-            PerTensor::Nested(pairs) => drop(shape.zip_with(pairs, |_, _| ())?),
-            _ if shape.iter().count() > 1 && value::one_dtype(shape).is_none() => {
-                return Err(Rule::OneBoundForTwoTypes.into());
-            }
-            _ => {}
-        }
-        let fits = |(place, leaf): (usize, &Leaf)| {
-            let is_of_type = |bound: Number| {
-                leaf.dtype.is_float() == bound.integer().is_none() && bound.cast(leaf.dtype).is_some()
-            };
-            of_leaf(&pairs, place).is_some_and(|(lower, upper)| is_of_type(*lower) && is_of_type(*upper))
-        };
-        if !shape.iter().enumerate().all(fits) {
-            return Err(Rule::BoundsOfOtherType.into());
+        if pairs.as_leaf().is_none() {
+            shape.zip_with(&pairs, |_, _| ())?;
+        } else if shape.iter().count() > 1 && value::one_dtype(shape).is_none() {
+            return Err(Rule::OneBoundForTwoTypes.into());
         }
         Ok(Self { pairs, at_the_server: place.is_some() })
     }
@@ -107,10 +85,9 @@ impl Bounds {
     fn sum(&self, parties: &Parties, shape: &Shape, clients: &[Tree]) -> Result<Tree, Stop> {
         if self.at_the_server {
             // The server's bounds apply to all tensors of a value, so each leaf becomes a separate value.
-            return value::compute_by_leaf(shape, clients, |place, dtype, leaves| {
+            return value::each_leaf(shape, clients, |place, dtype, leaves| {
                 with_type!(quantized dtype, T => {
-                    let (lower, upper) = self.of_leaf(place);
-                    let bounds = Value::constant((T::from_number(lower), T::from_number(upper)));
+                    let bounds = Value::constant(typed::<T>(self.of_leaf(place))?);
                     let values = Value::<Tensors<T>, Clients>::input("values");
                     let sum = to_tree(&values.secure_quantized_sum_between(&bounds));
                     parties.run(sum, || Inputs::new().clients(&values, value::arrays(leaves)))
@@ -122,7 +99,7 @@ impl Bounds {
             let dtype = dtypes.next().unwrap_or(Dtype::Int32);
             with_type!(quantized dtype, T => Ok::<Encoding, Stop>(codec::<T>(pair)?.into()))
         };
-        aggregate(parties, shape, clients, try_map(self.pairs.clone(), encoding)?)
+        aggregate(parties, shape, clients, self.pairs.clone().try_map(encoding)?)
     }
 
     /// The clients' values, with infinite ones replaced by bounds, if there are infinite ones.
@@ -137,8 +114,18 @@ impl Bounds {
     }
 }
 
-fn codec<T: Element + Quantized>((lower, upper): Pair) -> Result<QuantizedSum<T>, Stop> {
-    Ok(QuantizedSum::new(T::from_number(lower), T::from_number(upper))?)
+/// Bounds of an element type, which must be that of the values.
+fn typed<T: Element>((lower, upper): Pair) -> Result<(T, T), Rule> {
+    let typed = |bound: Number| {
+        let is_of_type = T::DTYPE.is_float() == bound.integer().is_none() && bound.cast(T::DTYPE).is_some();
+        if is_of_type { Ok(T::from_number(bound)) } else { Err(Rule::BoundsOfOtherType) }
+    };
+    Ok((typed(lower)?, typed(upper)?))
+}
+
+fn codec<T: Element + Quantized>(bounds: Pair) -> Result<QuantizedSum<T>, Stop> {
+    let (lower, upper) = typed::<T>(bounds)?;
+    Ok(QuantizedSum::new(lower, upper)?)
 }
 
 /// `client_shift`: the clients' encodings.

@@ -36,18 +36,17 @@ pub fn replay(case: &Case, parties: &Parties) -> Result<Found, Stop> {
     }
     let numbers = numbers(parameter.as_ref(), param_type.as_ref(), shape)?;
     let clients = case.clients_or_zeros()?;
-    let encodings = try_map(numbers.clone(), |number| encoding(sum, number));
+    let encodings = numbers.clone().try_map(|number| encoding(sum, number));
     let answer = answered(encodings.and_then(|encodings| aggregate(parties, shape, &clients, encodings)))?;
     let difference = difference(case, &clients, sum, &numbers, &answer)?;
-    let one_for_many = matches!(numbers, PerTensor::All(_)) && shape.as_leaf().is_none();
+    let one_for_many = numbers.as_leaf().is_some() && shape.as_leaf().is_none();
     let spreads = case.clients.is_none() && sum == Sum::Bitwidth && parameter.is_some() && one_for_many;
-    let wide = sum == Sum::Bitwidth && values(&numbers).into_iter().any(|bits| (63..=64).contains(bits));
+    let wide = sum == Sum::Bitwidth && numbers.iter().any(|bits| (63..=64).contains(bits));
     let too_wide = &["InvalidArgument", "InvalidArgumentError", "ValueError"];
-    Found::of(answer)
+    Ok(Found::of(answer)
         .or(difference)
         .or(wide.then(|| Difference::refuses(too_wide, WIDE)))
-        .or(spreads.then(|| Difference::refuses(&["TypeError"], SPREADS)))
-        .type_if_no_data(case)
+        .or(spreads.then(|| Difference::refuses(&["TypeError"], SPREADS))))
 }
 
 /// The parameter, or an example of its type.
@@ -55,7 +54,7 @@ fn numbers(
     parameter: Option<&Parameter>,
     stated: Option<&Type>,
     shape: &Shape,
-) -> Result<PerTensor<i128>, Stop> {
+) -> Result<Structure<i128>, Stop> {
     if parameter.is_some_and(|parameter| parameter.placement().is_some())
         || stated.is_some_and(|stated| stated.placement.is_some())
     {
@@ -68,12 +67,10 @@ fn numbers(
     }
     match (parameter, stated) {
         (Some(parameter), _) => {
-            try_map(parameter.per_tensor(shape)?, |number| Ok(number.integer().ok_or(Rule::ParameterType)?))
+            let number = |number: Number| Ok(number.integer().ok_or(Rule::ParameterType)?);
+            parameter.numbers(shape)?.try_map(number)
         }
-        (None, Some(Type { member, .. })) => Ok(match member.as_leaf() {
-            Some(_) => PerTensor::All(EXAMPLE),
-            None => PerTensor::Nested(member.as_ref().map(|_| EXAMPLE)),
-        }),
+        (None, Some(Type { member, .. })) => Ok(member.as_ref().map(|_| EXAMPLE)),
         (None, None) => Err(not_understood("no parameter")),
     }
 }
@@ -86,18 +83,20 @@ fn encoding(sum: Sum, number: i128) -> Result<Encoding, Stop> {
     })
 }
 
-/// The sum over the clients, with these encodings.
+/// The sum over the clients, with these encodings. It must have the structure of their values.
 pub fn aggregate(
     parties: &Parties,
     shape: &Shape,
     clients: &[Tree],
-    encodings: PerTensor<Encoding>,
+    encodings: Structure<Encoding>,
 ) -> Result<Tree, Stop> {
     let to_crate = |client: &Tree| client.as_ref().try_map(Tensor::to_crate);
     let clients = clients.iter().map(to_crate).collect::<Result<Vec<_>, _>>()?;
     let values = Value::<Structure<tensor::Tensor>, Clients>::input("values");
-    let sum = values.secure_aggregate(encodings).map(|sum| sum.clone().map(Tensor::from_crate));
-    structured(parties.run(sum, || Inputs::new().clients(&values, clients.clone()))?, shape)
+    let sum = values.secure_aggregate(per_tensor(encodings)).map(|sum| sum.clone().map(Tensor::from_crate));
+    let found = parties.run(sum, || Inputs::new().clients(&values, clients.clone()))?;
+    shape.zip_with(&found, |_, _| ()).map_err(|error| Stop::Failed(error.to_string()))?;
+    Ok(found)
 }
 
 /// An integer of a case.
@@ -115,31 +114,25 @@ fn difference(
     case: &Case,
     clients: &[Tree],
     sum: Sum,
-    numbers: &PerTensor<i128>,
+    numbers: &Structure<i128>,
     answer: &Result<Tree, Refusal>,
 ) -> Result<Option<Difference>, Stop> {
     let shape = case.member()?;
     let number = |place| of_leaf(numbers, place).copied().unwrap_or(1);
-    let why = match answer {
-        Ok(_) if sum == Sum::Modular => {
-            return Ok(wrapped_residues(clients, shape, number).map(|sum| Difference::gives(sum, WRAPS)));
+    let Err(refusal) = answer else {
+        let residues = (sum == Sum::Modular).then(|| wrapped_residues(clients, shape, number)).flatten();
+        return Ok(residues.map(|sum| Difference::gives(sum, WRAPS)));
+    };
+    let most = |place| if sum == Sum::Bitwidth { (1 << number(place)) - 1 } else { number(place) };
+    let integers = || value::numbers(clients).filter_map(|(place, x)| Some((place, x.integer()?)));
+    let too_wide = sum == Sum::Bitwidth && numbers.iter().any(|bits| *bits > 64);
+    let why = match (case.seed == Some(true), refusal.is_out_of_range()) {
+        (true, out_of_range) if out_of_range || too_wide => IGNORES_WIDTH,
+        // Negative values, where all others are in their ranges.
+        (false, true) if integers().any(|(_, x)| x < 0) && integers().all(|(place, x)| x <= most(place)) => {
+            NEGATIVE
         }
-        Ok(_) => WRAPS,
-        Err(refusal) => {
-            let too_wide = sum == Sum::Bitwidth && values(numbers).into_iter().any(|bits| *bits > 64);
-            let most = |place| if sum == Sum::Bitwidth { (1 << number(place)) - 1 } else { number(place) };
-            let integers = || value::numbers(clients).filter_map(|(place, x)| Some((place, x.integer()?)));
-            match (case.seed == Some(true), refusal.is_out_of_range()) {
-                (true, out_of_range) if out_of_range || too_wide => IGNORES_WIDTH,
-                // Negative values, where all others are in their ranges.
-                (false, true)
-                    if integers().any(|(_, x)| x < 0) && integers().all(|(place, x)| x <= most(place)) =>
-                {
-                    NEGATIVE
-                }
-                _ => return Ok(None),
-            }
-        }
+        _ => return Ok(None),
     };
     Ok(value::total(clients).map(|total| Difference::gives(value::wrapped(&total, shape), why)))
 }

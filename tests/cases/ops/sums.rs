@@ -1,5 +1,7 @@
 //! Aggregations that are sums: modulo a number, between bounds, wrapped into a range, with noise.
 
+use core::num::NonZeroUsize;
+
 use cipherfold::{
     federated::aggregation::{
         AggregationFactory, Bounds, DistributedDpSum, ModularClippingSum, SecureClippingSum, SecureModularSum,
@@ -12,7 +14,7 @@ use static_assertions::{assert_impl_all, assert_not_impl_any};
 
 use super::{
     prelude::*,
-    rounds::{self, Bound, one_round, run},
+    rounds::{self, Bound, run_unweighted},
     secure::{integer, unsigned, wrapped_residues},
 };
 
@@ -33,17 +35,17 @@ pub fn modular(case: &Case, parties: &Parties) -> Result<Found, Stop> {
     };
     make()?;
     let clients = case.clients_or_zeros()?;
-    let sum = answered(value::compute(
-        shape,
-        &clients,
-        |dtype, clients| with_type!(integers dtype, T => one_round(parties, make, &value::arrays::<T>(clients))),
-    ))?;
-    let found = Found::of(sum).or_wrapped(shape);
+    let sum = value::each_leaf(shape, &clients, |_, dtype, clients| {
+        with_type!(integers dtype, T => {
+            let rounds = run_unweighted(parties, make, &value::arrays::<T>(clients), None);
+            Ok(rounds?.remove(0).0)
+        })
+    })?;
     let modulus = i128::from(modulus);
     let divisor = if symmetric { 2 * modulus - 1 } else { modulus };
     let residues = wrapped_residues(&clients, shape, |_| divisor);
     let centred = |sum| value::map_integers(&sum, |_, x| if x >= modulus { x - divisor } else { x });
-    found.or(residues.map(|sum| Difference::gives(centred(sum), WRAPS))).type_if_no_data(case)
+    Ok(Found::from(sum).or(residues.map(|sum| Difference::gives(centred(sum), WRAPS))))
 }
 
 /// The common element type of a value, if it is one of those that an aggregation takes.
@@ -58,10 +60,9 @@ fn element_type(shape: &Shape, takes: fn(Dtype) -> bool) -> Result<Dtype, Rule> 
 
 /// `SecureSumFactory`.
 pub fn secure(case: &Case, parties: &Parties) -> Result<Found, Stop> {
-    let (upper, lower, stated): (Bound, Option<Bound>, Option<usize>) =
+    let (upper, lower, rounds): (Bound, Option<Bound>, Option<NonZeroUsize>) =
         case.fields(&["upper"], &["lower", "rounds"])?;
     let shape = case.member()?;
-    let rounds = rounds::number(stated)?;
     let clients = case.clients_or_zeros()?;
     /// The rounds of a sum over integers, or over floating-point numbers.
     macro_rules! sum {
@@ -69,7 +70,7 @@ pub fn secure(case: &Case, parties: &Parties) -> Result<Found, Stop> {
             let make = || Ok::<_, Error>($make);
             make()?;
             let dtype = element_type(shape, $is_of_family)?;
-            with_type!($family dtype, T => run(parties, make, &value::arrays::<T>(&clients), rounds))
+            with_type!($family dtype, T => run_unweighted(parties, make, &value::arrays::<T>(&clients), rounds))
         }};
         (integers $make:expr) => { sum!(integers, Dtype::is_integer, $make) };
         (floats $make:expr) => { sum!(floats, Dtype::is_real, $make) };
@@ -99,7 +100,7 @@ pub fn secure(case: &Case, parties: &Parties) -> Result<Found, Stop> {
         }
         _ => None,
     });
-    rounds::found(answered(sums)?, stated).or_wrapped(shape).or(differs).type_if_no_data(case)
+    Ok(rounds::found(answered(sums)?, rounds).or(differs))
 }
 
 /// `ModularClippingSumFactory`, over a secure sum.
@@ -118,17 +119,18 @@ pub fn modular_clipping(case: &Case, parties: &Parties) -> Result<Found, Stop> {
     };
     make()?;
     let clients = case.clients_or_zeros()?;
-    let sum = answered(value::compute(
-        shape,
-        &clients,
-        |dtype, clients| with_type!(integers dtype, T => one_round(parties, make, &value::arrays::<T>(clients))),
-    ))?;
+    let sum = value::each_leaf(shape, &clients, |_, dtype, clients| {
+        with_type!(integers dtype, T => {
+            let rounds = run_unweighted(parties, make, &value::arrays::<T>(clients), None);
+            Ok(rounds?.remove(0).0)
+        })
+    })?;
     // In other implementations, the sum of the clients' wrapped values wraps again, in the type of
     // the values.
     let clip = |tree: &Tree| value::map_integers(tree, |_, x| lower + (x - lower).rem_euclid(upper - lower));
     let total = value::total(&clients.iter().map(clip).collect::<Vec<_>>());
     let clipped = total.map(|sum| Difference::gives(clip(&value::wrapped(&sum, shape)), WRAPS));
-    Found::of(sum).or_wrapped(shape).or(wide).or(clipped).type_if_no_data(case)
+    Ok(Found::from(sum).or(wide).or(clipped))
 }
 
 /// `DistributedDpSumFactory`.
@@ -142,9 +144,9 @@ pub fn distributed(case: &Case, _: &Parties) -> Result<Found, Stop> {
     let rounds = with_type!(floats dtype, T => {
         let clients = value::arrays::<T>(&clients);
         let template = clients.first().ok_or(Error::NoClients)?;
-        run(&parties, || DistributedDpSum::new(template.clone(), parameters), &clients, 1)
+        run_unweighted(&parties, || DistributedDpSum::new(template.clone(), parameters), &clients, None)
     });
-    rounds::found(answered(rounds)?, None).type_if_no_data(case)
+    Ok(rounds::found(answered(rounds)?, None))
 }
 
 fn parameters(params: &Map<String, Json>, dimension: usize) -> Result<DistributedParameters, Stop> {
