@@ -182,7 +182,7 @@ impl Dtype {
     }
 
     pub fn is_float(self) -> bool {
-        matches!(self, Self::Float16 | Self::BFloat16 | Self::Float32 | Self::Float64)
+        matches!(self, Self::BFloat16 | Self::Float32 | Self::Float64)
     }
 
     /// Whether the crate computes with floating-point elements of this type.
@@ -199,7 +199,6 @@ impl Dtype {
     /// The nearest number of a floating-point type.
     pub fn round(self, x: f64) -> f64 {
         match self {
-            Self::Float16 => half::f16::from_f64(x).to_f64(),
             Self::BFloat16 => half::bf16::from_f64(x).to_f64(),
             Self::Float32 => f64::from(x as f32),
             _ => x,
@@ -233,7 +232,7 @@ macro_rules! elements {
 
 elements! {
     bool = Bool, i8 = Int8, i16 = Int16, i32 = Int32, i64 = Int64, i128 = Int128, u8 = UInt8, u16 = UInt16,
-    u32 = UInt32, u64 = UInt64, u128 = UInt128, half::f16 = Float16, half::bf16 = BFloat16, f32 = Float32,
+    u32 = UInt32, u64 = UInt64, u128 = UInt128, half::bf16 = BFloat16, f32 = Float32,
     f64 = Float64
 }
 
@@ -246,7 +245,7 @@ macro_rules! with_type {
     (quantized $($rest:tt)*) => { with_type!(@ [i32, i64, f32, f64] $($rest)*) };
     (boxed $($rest:tt)*) => {
         with_type!(
-            @ [i8, i16, i32, i64, u8, u16, u32, u64, f32, f64, bool, half::f16, half::bf16] $($rest)*
+            @ [i8, i16, i32, i64, u8, u16, u32, u64, f32, f64, bool, half::bf16] $($rest)*
         )
     };
     (@ [$($type:ty),*] $dtype:expr, $name:ident => $value:expr) => {{

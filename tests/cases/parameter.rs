@@ -16,37 +16,21 @@ use crate::{
 
 /// A parameter in a case: `3`, or placed as in `{"at": "SERVER", "value": 3}`.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "Json")]
+#[serde(untagged, deny_unknown_fields)]
 pub enum Parameter {
-    Placed(Placed),
+    Placed { at: Placement, value: Json },
     Unplaced(Json),
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Placed {
-    at: Placement,
-    value: Json,
-}
-
-impl TryFrom<Json> for Parameter {
-    type Error = serde_json::Error;
-
-    fn try_from(json: Json) -> Result<Self, serde_json::Error> {
-        let is_placed = json.get("at").is_some();
-        Ok(if is_placed { Self::Placed(serde_json::from_value(json)?) } else { Self::Unplaced(json) })
-    }
 }
 
 impl Parameter {
     pub fn placement(&self) -> Option<Placement> {
-        if let Self::Placed(Placed { at, .. }) = self { Some(*at) } else { None }
+        if let Self::Placed { at, .. } = self { Some(*at) } else { None }
     }
 
     /// Reads `3`, `[3, [4, 5]]` or `{"a": 3, "b": 4}`: in the structure of the type, with its names
     /// and in its order, if the parameter fits in it. A single number is for all leaves.
     pub fn numbers(&self, shape: &Shape) -> Result<Structure<Number>, Stop> {
-        let (Self::Placed(Placed { value: json, .. }) | Self::Unplaced(json)) = self;
+        let (Self::Placed { value: json, .. } | Self::Unplaced(json)) = self;
         let one = |json: &Json| Some(json).filter(|json| !json.is_array() && !json.is_object()).cloned();
         let fitting = value::fit(json, shape, &|json, _| one(json));
         let found = fitting.map_or_else(|| structure(json), Ok)?;

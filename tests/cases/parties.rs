@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use cipherfold::{
     federated::{
-        At, Clients, Error, LocalExecutor, LocalExecutorBuilder, Result as CrateResult,
+        At, Clients, Error, LocalExecutor, LocalExecutorBuilder, Result as CrateResult, Server,
         computation::{Computation, Inputs, Outputs, Value},
     },
     paillier::hazmat::InsecureBits512,
@@ -13,7 +13,7 @@ use cipherfold::{
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
-use crate::refusal::Stop;
+use crate::{refusal::Stop, value::Tree};
 
 /// An executor with a short key, for tests only.
 pub type Executor = LocalExecutor<InsecureBits512>;
@@ -88,5 +88,29 @@ impl Parties {
             let present = executor.run(&computation, inputs())?.value.into_iter().flatten();
             Ok(executor.run_at(|here: &At<Clients>| present.map(|value| value.into_inner(here)).collect()))
         })
+    }
+
+    /// The server's result of a function of the clients' values.
+    pub fn combine<T, R>(
+        &self,
+        clients: &[T],
+        function: impl FnOnce(&Value<T, Clients>) -> Value<R, Server>,
+    ) -> Result<R, Stop>
+    where
+        T: Clone + Send + Sync + 'static,
+        R: Clone + PartialEq + Debug + Send + Sync + 'static,
+    {
+        let values = Value::<T, Clients>::input("values");
+        self.run(function(&values), || Inputs::new().clients(&values, clients.to_vec()))
+    }
+
+    /// The clients' results of a function of their values.
+    pub fn map<T: Clone + Send + Sync + 'static>(
+        &self,
+        clients: &[T],
+        function: impl FnOnce(&Value<T, Clients>) -> Value<Tree, Clients>,
+    ) -> Result<Vec<Tree>, Stop> {
+        let values = Value::<T, Clients>::input("values");
+        self.at_clients(function(&values), || Inputs::new().clients(&values, clients.to_vec()))
     }
 }

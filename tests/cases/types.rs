@@ -13,7 +13,7 @@ use crate::notation::split;
 #[serde(rename_all = "lowercase")]
 #[rustfmt::skip]
 pub enum Dtype {
-    Bool, Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64, Float16, BFloat16, Float32, Float64,
+    Bool, Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64, BFloat16, Float32, Float64,
     /// Types of sums. TensorFlow does not have them.
     #[serde(skip_deserializing)]
     Int128,

@@ -15,24 +15,25 @@ pub fn aggregate(case: &Case, parties: &Parties) -> Result<Found, Stop> {
         case.fields(&["zero", "accumulate", "merge"], &["report"])?;
     let zero = case::value("zero", &zero, case.member()?)?;
     let report = understood(report, &zero)?;
-    let found = |values: &Value<Tree, Clients>| {
+    let found = parties.combine(&case.needed_clients()?, |values| {
         values.aggregate(
             zero,
             move |a, x| value::combine(accumulate, &a, &x),
             move |a, b| value::combine(merge, &a, &b),
             move |a| expression::map(&report, &a).expect("it was understood"),
         )
-    };
-    Ok(at_server(case, parties, found)?.into())
+    })?;
+    Ok(found.into())
 }
 
 /// `federated_reduce`.
 pub fn reduce(case: &Case, parties: &Parties) -> Result<Found, Stop> {
     let (zero, operator): (Json, Operator) = case.fields(&["zero", "reduce"], &[])?;
     let zero = case::value("zero", &zero, case.member()?)?;
-    let reduce =
-        |values: &Value<Tree, Clients>| values.reduce(zero, move |a, b| value::combine(operator, &a, &b));
-    Ok(at_server(case, parties, reduce)?.into())
+    let found = parties.combine(&case.needed_clients()?, |values| {
+        values.reduce(zero, move |a, b| value::combine(operator, &a, &b))
+    })?;
+    Ok(found.into())
 }
 
 /// `federated_collect`.
@@ -43,28 +44,7 @@ pub fn collect(case: &Case, parties: &Parties) -> Result<Found, Stop> {
 
 /// The clients' values at the server.
 pub fn collected(case: &Case, parties: &Parties) -> Result<Found, Stop> {
-    Ok(Answer::list(at_server(case, parties, Value::collect)?).into())
-}
-
-/// The server's result of a function of the clients' values.
-fn at_server<T: Clone + PartialEq + core::fmt::Debug + Send + Sync + 'static>(
-    case: &Case,
-    parties: &Parties,
-    function: impl FnOnce(&Value<Tree, Clients>) -> Value<T, Server>,
-) -> Result<T, Stop> {
-    let clients = case.needed_clients()?;
-    let values = Value::<Tree, Clients>::input("values");
-    parties.run(function(&values), || Inputs::new().clients(&values, clients.clone()))
-}
-
-/// The clients' results of a function of their values.
-fn at_clients<T: Clone + Send + Sync + 'static>(
-    clients: &[T],
-    parties: &Parties,
-    function: impl FnOnce(&Value<T, Clients>) -> Value<Tree, Clients>,
-) -> Result<Vec<Tree>, Stop> {
-    let values = Value::<T, Clients>::input("values");
-    parties.at_clients(function(&values), || Inputs::new().clients(&values, clients.to_vec()))
+    Ok(Answer::list(parties.combine(&case.needed_clients()?, Value::collect)?).into())
 }
 
 /// `federated_broadcast`, `federated_value_at_clients`, `federated_value_at_server`.
@@ -92,7 +72,7 @@ pub fn map_at(case: &Case, parties: &Parties) -> Result<Found, Stop> {
     let function = understood(function, &case.zeros()?)?;
     let apply = move |tree: &Tree| expression::map(&function, tree).ok_or("the function has no value");
     if let Some(clients) = case.clients()? {
-        return Ok(Answer::AtClients(at_clients(&clients, parties, |values| values.try_map(apply))?).into());
+        return Ok(Answer::AtClients(parties.map(&clients, |values| values.try_map(apply))?).into());
     }
     let sent = case::value("server_value", &server_value, case.member()?)?;
     let value = Value::<Tree, Server>::input("value");
@@ -162,7 +142,7 @@ pub fn sequence_sum(case: &Case, parties: &Parties) -> Result<Found, Stop> {
     let sequences = case.client_lists()?;
     let sequences = sequences.iter().map(|json| case::list("clients", json, shape));
     let sequences = sequences.collect::<Result<Vec<_>, _>>()?;
-    Ok(Answer::AtClients(at_clients(&sequences, parties, |values| values.map(sum))?).into())
+    Ok(Answer::AtClients(parties.map(&sequences, |values| values.map(sum))?).into())
 }
 
 /// `temperature_sensor`: the mean over clients of the share of readings above a threshold.
@@ -195,7 +175,7 @@ pub fn temperature_sensor(case: &Case, parties: &Parties) -> Result<Found, Stop>
 pub fn identity(case: &Case, parties: &Parties) -> Result<Found, Stop> {
     let (then,): (Option<Json>,) = case.fields(&[], &["then_clients"])?;
     let run = |clients: &[Tree]| {
-        Ok::<_, Stop>(Answer::list(at_clients(clients, parties, |values| values.map(Tree::clone))?))
+        Ok::<_, Stop>(Answer::list(parties.map(clients, |values| values.map(Tree::clone))?))
     };
     let first = run(&case.needed_clients()?)?;
     let Some(then) = then else { return Ok(first.into()) };

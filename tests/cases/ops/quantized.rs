@@ -88,9 +88,8 @@ impl Bounds {
             return value::each_leaf(shape, clients, |place, dtype, leaves| {
                 with_type!(quantized dtype, T => {
                     let bounds = Value::constant(typed::<T>(self.of_leaf(place))?);
-                    let values = Value::<Tensors<T>, Clients>::input("values");
-                    let sum = to_tree(&values.secure_quantized_sum_between(&bounds));
-                    parties.run(sum, || Inputs::new().clients(&values, value::arrays(leaves)))
+                    let sum = |values: &Value<Tensors<T>, _>| values.secure_quantized_sum_between(&bounds);
+                    parties.combine(&value::arrays(leaves), |values| to_tree(&sum(values)))
                 })
             });
         }

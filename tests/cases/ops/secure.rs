@@ -92,9 +92,9 @@ pub fn aggregate(
 ) -> Result<Tree, Stop> {
     let to_crate = |client: &Tree| client.as_ref().try_map(Tensor::to_crate);
     let clients = clients.iter().map(to_crate).collect::<Result<Vec<_>, _>>()?;
-    let values = Value::<Structure<tensor::Tensor>, Clients>::input("values");
-    let sum = values.secure_aggregate(per_tensor(encodings)).map(|sum| sum.clone().map(Tensor::from_crate));
-    let found = parties.run(sum, || Inputs::new().clients(&values, clients.clone()))?;
+    let found = parties.combine(&clients, |values| {
+        values.secure_aggregate(per_tensor(encodings)).map(|sum| sum.clone().map(Tensor::from_crate))
+    })?;
     shape.zip_with(&found, |_, _| ()).map_err(|error| Stop::Failed(error.to_string()))?;
     Ok(found)
 }
