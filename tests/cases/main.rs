@@ -86,7 +86,14 @@ fn changed_cases_fail() {
             Some("ValueError" | "InvalidArgument" | "RuntimeError") => "TypeError",
             Some(_) => "ValueError",
         };
-        let expectation = |answer: Option<u32>, error: Option<&str>| json!({"expect": answer, "expect_error": error, "message_contains": null, "expect_measurements": null});
+        let expectation = |answer: Option<u32>, error: Option<&str>| {
+            json!({
+                "expect": answer,
+                "expect_error": error,
+                "message_contains": null,
+                "expect_measurements": null,
+            })
+        };
         for (change, is_unknown) in [
             (json!({"unheard_of": 1}), true),
             (json!({"op": format!("{}_", case["op"])}), true),

@@ -114,10 +114,8 @@ const NAMES: &[(&str, &str)] = &[
         "InvalidArgument InvalidArgumentError ValueError",
         "Sign Packing::IntegerRange Packing::QuantizerRange Aggregation::NormLimit",
     ),
-    (
-        "InvalidArgument InvalidArgumentError",
-        "Packing::ValueOutOfRange Packing::QuantizedSumOutOfRange Packing::NotFinite Privacy::NotFinite Tensor::Weight",
-    ),
+    ("InvalidArgument InvalidArgumentError", "Packing::ValueOutOfRange Packing::QuantizedSumOutOfRange"),
+    ("InvalidArgument InvalidArgumentError", "Packing::NotFinite Privacy::NotFinite Tensor::Weight"),
     ("RuntimeError", "NoClients"),
     // All of these are `TypeError`s.
     ("UnsupportedDTypeError", "NoElement"),

@@ -61,7 +61,9 @@ pub fn round_trip(case: &Case, _: &Parties) -> Result<Found, Stop> {
         let refuse = || not_understood(format!("{plaintext} of type {dtype} in a box"));
         let sent = value::read_inferred(&plaintext, dtype).ok_or_else(refuse)?;
         let carry = |sent: &Tensor| -> Result<Tensor, Stop> {
-            with_type!(boxed dtype, T => Ok(Tensor::of(&carry(&BoxChannel::new(), &envelope, sent.array::<T>())?)))
+            with_type!(boxed dtype, T => {
+                Ok(Tensor::of(&carry(&BoxChannel::new(), &envelope, sent.array::<T>())?))
+            })
         };
         let found = carry(&sent)?;
         if found != sent {

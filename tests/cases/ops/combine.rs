@@ -35,7 +35,8 @@ pub fn replay(case: &Case, parties: &Parties) -> Result<Found, Stop> {
             let Some(stated) = &stated else {
                 return parties.combine(&values, |values| to_tree(&values.mean()));
             };
-            let (input, weights) = (Value::<Tensors<T>, _>::input("values"), Value::<f64, _>::input("weights"));
+            let input = Value::<Tensors<T>, Clients>::input("values");
+            let weights = Value::<f64, Clients>::input("weights");
             let inputs = || Inputs::new().clients(&input, values.clone()).clients(&weights, stated.clone());
             parties.run(to_tree(&input.weighted_mean(&weights)), inputs)
         })
