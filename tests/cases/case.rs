@@ -118,6 +118,12 @@ impl Case {
         self.clients.as_ref().map(|json| list("clients", json, shape)).transpose()
     }
 
+    /// The clients' values, as they are in the case.
+    pub fn client_lists(&self) -> Result<Vec<Json>, Stop> {
+        let list = self.clients.as_ref().and_then(Json::as_array);
+        list.cloned().ok_or_else(|| not_understood("`clients` is no list"))
+    }
+
     pub fn needed_clients(&self) -> Result<Vec<Tree>, Stop> {
         self.clients()?.ok_or_else(|| not_understood("no `clients`"))
     }

@@ -52,19 +52,3 @@ impl Display for Table {
         write!(f, "\ndiffers by design:\n{differs}\nno meaning here:\n{meaningless}\nfailed:\n{failed}")
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_table_counts_by_operation_and_names_what_did_not_pass() {
-        let case = |op: &str, id: &str, verdict| (op.to_owned(), id.to_owned(), verdict);
-        let wrong = Verdict::Failed("expected 1, found 2".to_owned());
-        let table = Table(vec![case("sum", "a", Verdict::Passed), case("sum", "b", wrong)]);
-        assert_eq!(table.failed(), ["b"]);
-        let text = table.to_string();
-        let counts = "sum                               1                  0                0       1\n";
-        assert!(text.contains(counts) && text.contains("  b: expected 1, found 2\n"), "{text}");
-    }
-}

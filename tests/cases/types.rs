@@ -13,7 +13,7 @@ use crate::notation::split;
 #[serde(rename_all = "lowercase")]
 #[rustfmt::skip]
 pub enum Dtype {
-    Bool, Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64, Float16, BFloat16, Float32, Float64,
+    Bool, Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64, BFloat16, Float32, Float64,
     /// Types of sums. TensorFlow does not have them.
     #[serde(skip_deserializing)]
     Int128,
@@ -36,11 +36,8 @@ pub struct Leaf {
 
 impl Display for Leaf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.dtype)?;
-        for (i, len) in self.shape.iter().enumerate() {
-            write!(f, "{}{len}", if i == 0 { '[' } else { ',' })?;
-        }
-        f.write_str(if self.shape.is_empty() { "" } else { "]" })
+        let shape = if self.shape.is_empty() { String::new() } else { format!("{:?}", self.shape) };
+        write!(f, "{}{}", self.dtype, shape.replace(' ', ""))
     }
 }
 
@@ -115,26 +112,4 @@ fn member(text: &str) -> Option<Shape> {
 /// The variant of this name, if there is one.
 fn named<T: for<'de> Deserialize<'de>>(name: &str) -> Option<T> {
     serde_json::from_value(name.into()).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn types_are_read_as_they_print() {
-        for (text, member, placement, all_equal) in [
-            ("int32", "int32", None, true),
-            (" < a = int32 [ 2 , 3 ] > @ SERVER ", "<a=int32[2,3]>", Some(Placement::Server), true),
-            ("{<x=int64,y=bool>}@CLIENTS", "<x=int64,y=bool>", Some(Placement::Clients), false),
-            ("<a=<b=<c=bool>>,bfloat16[1,2]>", "<a=<b=<c=bool>>,bfloat16[1,2]>", None, true),
-            ("<uint8[32],<>>@AGGREGATOR", "<uint8[32],<>>", Some(Placement::Aggregator), true),
-            // A member may have the name of an element type.
-            ("<int32=float32>", "<int32=float32>", None, true),
-        ] {
-            let found = Type::try_from(text.to_owned()).unwrap();
-            let parts = (found.member.to_string(), found.placement, found.all_equal);
-            assert_eq!(parts, (member.to_owned(), placement, all_equal), "{text}");
-        }
-    }
 }

@@ -16,44 +16,38 @@ pub fn replay(case: &Case, parties: &Parties) -> Result<Found, Stop> {
     let stated = stated.map(|weights| weights.iter().map(real).collect::<Result<Vec<_>, _>>()).transpose()?;
     let shape = case.member_at_clients()?;
     let is_mean = case.op.ends_with("mean");
-    if !shape.iter().all(|leaf| leaf.dtype.is_real() || leaf.dtype.is_integer() && !is_mean) {
-        return Err(Rule::NoElement.into());
-    }
     if stated.is_some() && !is_mean || stated.is_none() && case.op == "federated_weighted_mean" {
         return Err(not_understood("`weights` belong to means"));
     }
     let clients = case.clients_or_zeros()?;
-    let mut input = None;
-    let answer = answered(Split::by_type(shape).compute(parties, &clients, |draft, group| {
+    let answer = answered(value::each_leaf(shape, &clients, |_, dtype, clients| {
         if !is_mean {
-            return with_type!(numbers group.dtype, T => Ok(total::<T>(&draft.values(group), &case.op)));
+            return with_type!(numbers dtype, T => {
+                parties.combine(&value::arrays::<T>(clients), |values| match case.op.as_str() {
+                    "federated_sum" => to_tree(&values.sum()),
+                    "federated_min" => to_tree(&values.min()),
+                    _ => to_tree(&values.max()),
+                })
+            });
         }
-        if input.is_none() {
-            input = stated.clone().map(|weights| draft.input(weights));
-        }
-        with_type!(floats group.dtype, T => {
-            let values = draft.values::<T>(group);
-            Ok(tree(&input.as_ref().map_or_else(|| values.mean(), |weights| values.weighted_mean(weights))))
+        with_type!(floats dtype, T => {
+            let values = value::arrays::<T>(clients);
+            let Some(stated) = &stated else {
+                return parties.combine(&values, |values| to_tree(&values.mean()));
+            };
+            let input = Value::<Tensors<T>, Clients>::input("values");
+            let weights = Value::<f64, Clients>::input("weights");
+            let inputs = || Inputs::new().clients(&input, values.clone()).clients(&weights, stated.clone());
+            parties.run(to_tree(&input.weighted_mean(&weights)), inputs)
         })
     }))?;
     let weights = stated.unwrap_or(vec![1.0; clients.len()]);
     let not_a_number = not_a_number(answer.as_ref().err(), &clients, &weights);
-    Found::of(answer).or_wrapped(shape).or(not_a_number).type_if_no_data(case)
-}
-
-fn total<T: Computed + Numeric<Sum: Element>>(
-    values: &Value<Tensors<T>, Clients>,
-    op: &str,
-) -> Value<Tree, Server> {
-    match op {
-        "federated_sum" => tree(&values.sum()),
-        "federated_min" => tree(&values.min()),
-        _ => tree(&values.max()),
-    }
+    Ok(Found::of(answer).or(not_a_number))
 }
 
 /// The answer of other implementations where this crate has no mean: NaN.
-pub fn not_a_number(refusal: Option<&Refusal>, clients: &[Tree], weights: &[f64]) -> Option<Theirs> {
+pub fn not_a_number(refusal: Option<&Refusal>, clients: &[Tree], weights: &[f64]) -> Option<Difference> {
     let why = match refusal?.root()? {
         Error::Tensor(tensor::Error::ZeroTotalWeight) => {
             "a total weight of zero is an error here, unless `no_nan_division` makes the mean zero"
@@ -61,20 +55,15 @@ pub fn not_a_number(refusal: Option<&Refusal>, clients: &[Tree], weights: &[f64]
         Error::Tensor(tensor::Error::NotFiniteSum) => "a mean that is not finite is an error here",
         _ => return None,
     };
-    Some(Theirs::gives(mean_of(clients, weights)?, why))
+    Some(Difference::gives(mean_of(clients, weights)?, why))
 }
 
 /// The mean of other implementations, with weights that may be negative.
 pub fn mean_of(clients: &[Tree], weights: &[f64]) -> Option<Tree> {
     let total: f64 = weights.iter().sum();
-    let mean = |place, first: &Tensor| {
-        let mut sums = first.elements.mapv(|_| 0.0);
-        for (client, weight) in clients.iter().zip(weights) {
-            let tensor = client.iter().nth(place).expect("all clients have one structure");
-            sums.zip_mut_with(&tensor.elements, |sum, x| *sum += x.to_f64() * weight);
-        }
-        let elements = sums.mapv(|sum| Number::Float(first.dtype.round(sum / total)));
-        Tensor { dtype: first.dtype, elements }
+    let each = |tree: &Tree, function: &dyn Fn(f64) -> f64| {
+        value::map(tree, |_, dtype, x| Number::Float(dtype.round(function(x.to_f64()))))
     };
-    Some(value::map_leaves(clients.first()?, mean))
+    let products = clients.iter().zip(weights).map(|(client, weight)| each(client, &|x| x * weight));
+    Some(each(&value::total(&products.collect::<Vec<_>>())?, &|sum| sum / total))
 }

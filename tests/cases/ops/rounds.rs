@@ -1,12 +1,14 @@
 //! Aggregation processes, which run round by round, and bounds that may change from round to round.
 
+use core::num::NonZeroUsize;
+
 use cipherfold::federated::{
     Outcome, Result as CrateResult,
     aggregation::{
-        AggregationFactory, Fixed, Process, Schedule, WeightedAggregationFactory, WeightedProcess,
+        AggregationFactory, Fixed, IgnoringWeights, Schedule, WeightedAggregationFactory, WeightedProcess,
     },
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::prelude::*;
 
@@ -14,78 +16,50 @@ use super::prelude::*;
 pub type Rounds = Vec<(Tree, Json)>;
 
 /// The results of rounds of an aggregation over the same clients.
-pub fn run<T, A>(
-    parties: &Parties,
-    make: impl Fn() -> CrateResult<A>,
-    clients: &[T],
-    rounds: usize,
-) -> Result<Rounds, Stop>
-where
-    T: Clone + Send + Sync + 'static,
-    A: AggregationFactory<T, Result: AsTree>,
-{
-    let start = || Ok(Process::new(make()?));
-    play(parties, rounds, start, |process, executor| process.run(executor, clients.to_vec()))
-}
-
-/// The same for an aggregation with weights.
-pub fn run_weighted<T, A>(
+pub fn run<T: Clone + Send + Sync + 'static, A, R: Element>(
     parties: &Parties,
     make: impl Fn() -> CrateResult<A>,
     (clients, weights): (&[T], &[f64]),
-    rounds: usize,
+    rounds: Option<NonZeroUsize>,
 ) -> Result<Rounds, Stop>
 where
-    T: Clone + Send + Sync + 'static,
-    A: WeightedAggregationFactory<T, Result: AsTree>,
+    A: WeightedAggregationFactory<T, Result = Tensors<R>>,
 {
-    let start = || Ok(WeightedProcess::new(make()?));
-    play(parties, rounds, start, |process, executor| {
-        process.run(executor, clients.to_vec(), weights.to_vec())
-    })
-}
-
-fn play<P, R: AsTree, M: Serialize>(
-    parties: &Parties,
-    rounds: usize,
-    start: impl Fn() -> CrateResult<P>,
-    round: impl Fn(&mut P, &Executor) -> CrateResult<Outcome<R, M>>,
-) -> Result<Rounds, Stop> {
     parties.agree(|executor| {
-        let mut process = start()?;
+        let mut process = WeightedProcess::new(make()?);
         let results = |_| {
-            let Outcome { value, measurements, .. } = round(&mut process, executor)?;
+            let Outcome { value, measurements, .. } =
+                process.run(executor, clients.to_vec(), weights.to_vec())?;
             let measured = serde_json::to_value(&measurements).expect("measurements are plain data");
-            Ok((value.tree(), measured))
+            Ok((value.as_ref().map(Tensor::of), measured))
         };
-        (0..rounds).map(results).collect()
+        (0..rounds.map_or(1, NonZeroUsize::get)).map(results).collect()
     })
 }
 
-/// A result, in the common form.
-pub trait AsTree {
-    fn tree(&self) -> Tree;
-}
-
-impl<T: Element> AsTree for Tensors<T> {
-    fn tree(&self) -> Tree {
-        self.as_ref().map(Tensor::of)
-    }
+/// The same without weights.
+pub fn run_unweighted<T: Element, A, R: Element>(
+    parties: &Parties,
+    make: impl Fn() -> CrateResult<A>,
+    clients: &[Tensors<T>],
+    rounds: Option<NonZeroUsize>,
+) -> Result<Rounds, Stop>
+where
+    A: AggregationFactory<Tensors<T>, Result = Tensors<R>>,
+{
+    let weights = vec![1.0; clients.len()];
+    run(parties, || Ok(IgnoringWeights(make()?)), (clients, &weights), rounds)
 }
 
 /// The results of rounds in the form of a case: a list if it states the number of rounds.
-pub fn found(rounds: Result<Rounds, Refusal>, stated: Option<usize>) -> Found {
-    let (mut results, measurements): (Vec<_>, Vec<_>) = match rounds {
-        Ok(rounds) => rounds.into_iter().unzip(),
-        Err(refusal) => return Found::of(Err::<Tree, _>(refusal)),
-    };
-    let found: Found = if stated.is_some() { Answer::list(results).into() } else { results.remove(0).into() };
-    Found { measurements, ..found }
-}
-
-/// The number of rounds.
-pub fn number(stated: Option<usize>) -> Result<usize, Stop> {
-    if stated == Some(0) { Err(not_understood("no rounds")) } else { Ok(stated.unwrap_or(1)) }
+pub fn found(rounds: Result<Rounds, Refusal>, stated: Option<NonZeroUsize>) -> Found {
+    let mut measurements = Vec::new();
+    let answer = rounds.map(|rounds| {
+        let (mut results, measured): (Vec<Tree>, _) = rounds.into_iter().unzip();
+        measurements = measured;
+        if stated.is_some() { Answer::list(results) } else { results.remove(0).into() }
+    });
+    Found { measurements, ..Found::of(answer) }
 }
 
 /// A bound or a norm: fixed, or with its changes described in words.

@@ -1,7 +1,7 @@
 //! The three secure sums of integers: up to a width, up to a maximum, modulo a number.
 
 use cipherfold::{
-    federated::tensor::Codec,
+    federated::tensor::{Codec, Encoding},
     packing::{IntegerRange, Modular},
 };
 use static_assertions::{assert_impl_all, assert_not_impl_any};
@@ -36,16 +36,17 @@ pub fn replay(case: &Case, parties: &Parties) -> Result<Found, Stop> {
     }
     let numbers = numbers(parameter.as_ref(), param_type.as_ref(), shape)?;
     let clients = case.clients_or_zeros()?;
-    let answer = answered(run(parties, shape, &clients, sum, &numbers))?;
-    let theirs = theirs(case, &clients, sum, &numbers, &answer)?;
-    let one_for_many = matches!(numbers, PerTensor::All(_)) && shape.as_leaf().is_none();
+    let encodings = numbers.clone().try_map(|number| encoding(sum, number));
+    let answer = answered(encodings.and_then(|encodings| aggregate(parties, shape, &clients, encodings)))?;
+    let difference = difference(case, &clients, sum, &numbers, &answer)?;
+    let one_for_many = numbers.as_leaf().is_some() && shape.as_leaf().is_none();
     let spreads = case.clients.is_none() && sum == Sum::Bitwidth && parameter.is_some() && one_for_many;
-    let wide = sum == Sum::Bitwidth && values(&numbers).into_iter().any(|bits| (63..=64).contains(bits));
-    Found::of(answer)
-        .or(theirs)
-        .or(wide.then_some(Theirs::Refuses(&["InvalidArgument", "InvalidArgumentError", "ValueError"], WIDE)))
-        .or(spreads.then_some(Theirs::Refuses(&["TypeError"], SPREADS)))
-        .type_if_no_data(case)
+    let wide = sum == Sum::Bitwidth && numbers.iter().any(|bits| (63..=64).contains(bits));
+    let too_wide = &["InvalidArgument", "InvalidArgumentError", "ValueError"];
+    Ok(Found::of(answer)
+        .or(difference)
+        .or(wide.then(|| Difference::refuses(too_wide, WIDE)))
+        .or(spreads.then(|| Difference::refuses(&["TypeError"], SPREADS))))
 }
 
 /// The parameter, or an example of its type.
@@ -53,71 +54,49 @@ fn numbers(
     parameter: Option<&Parameter>,
     stated: Option<&Type>,
     shape: &Shape,
-) -> Result<PerTensor<i128>, Stop> {
-    if let Some(Type { member, placement, .. }) = stated {
-        if placement.is_some() {
-            return Err(Rule::ParameterPlaced.into());
-        }
-        // One number for each tensor, for any shape.
-        if !member.iter().all(|leaf| leaf.dtype.is_integer() && leaf.shape.iter().all(|len| *len == 1)) {
-            return Err(Rule::ParameterType.into());
-        }
-        if parameter.is_none() {
-            return Ok(match member.as_leaf() {
-                Some(_) => PerTensor::All(EXAMPLE),
-                None => PerTensor::Nested(member.as_ref().map(|_| EXAMPLE)),
-            });
-        }
-    }
-    let parameter = parameter.ok_or_else(|| not_understood("no parameter"))?;
-    let numbers = parameter.per_tensor(shape)?;
-    if parameter.at.is_some() {
+) -> Result<Structure<i128>, Stop> {
+    if parameter.is_some_and(|parameter| parameter.placement().is_some())
+        || stated.is_some_and(|stated| stated.placement.is_some())
+    {
         return Err(Rule::ParameterPlaced.into());
     }
-    try_map(numbers, |json| Ok(integer(&json)?))
+    // One number for each tensor, for any shape.
+    let is_number = |leaf: &Leaf| leaf.dtype.is_integer() && leaf.shape.iter().all(|len| *len == 1);
+    if stated.is_some_and(|stated| !stated.member.iter().all(is_number)) {
+        return Err(Rule::ParameterType.into());
+    }
+    match (parameter, stated) {
+        (Some(parameter), _) => {
+            let number = |number: Number| Ok(number.integer().ok_or(Rule::ParameterType)?);
+            parameter.numbers(shape)?.try_map(number)
+        }
+        (None, Some(Type { member, .. })) => Ok(member.as_ref().map(|_| EXAMPLE)),
+        (None, None) => Err(not_understood("no parameter")),
+    }
 }
 
-/// The sum over the clients.
-fn run(
+fn encoding(sum: Sum, number: i128) -> Result<Encoding, Stop> {
+    Ok(match sum {
+        Sum::Bitwidth => IntegerRange::unsigned_bits(unsigned(number)?)?.into(),
+        Sum::UpTo => IntegerRange::up_to(unsigned(number)?).into(),
+        Sum::Modular => Modular::new(unsigned(number)?)?.into(),
+    })
+}
+
+/// The sum over the clients, with these encodings. It must have the structure of their values.
+pub fn aggregate(
     parties: &Parties,
     shape: &Shape,
     clients: &[Tree],
-    sum: Sum,
-    numbers: &PerTensor<i128>,
+    encodings: Structure<Encoding>,
 ) -> Result<Tree, Stop> {
-    let split = Split::by_type(shape);
-    if let (PerTensor::Nested(numbers), 2..) = (numbers, split.groups.len()) {
-        // The crate gets them group by group.
-        shape.zip_with(numbers, |_, _| ())?;
-    }
-    split.compute(parties, clients, |draft, group| {
-        let numbers = group.parameters(numbers);
-        with_type!(integers group.dtype, T => total::<T>(&draft.values(group), sum, numbers))
-    })
-}
-
-fn total<T: Computed>(
-    values: &Value<Tensors<T>, Clients>,
-    sum: Sum,
-    numbers: PerTensor<i128>,
-) -> Result<Value<Tree, Server>, Stop>
-where
-    IntegerRange: Codec<T, Output: Element>,
-    Modular: Codec<T, Output = i64>,
-{
-    let range = |number| {
-        Ok::<_, Stop>(match sum {
-            Sum::UpTo => IntegerRange::up_to(unsigned(number)?),
-            _ => IntegerRange::unsigned_bits(unsigned(number)?)?,
-        })
-    };
-    let modular = |modulus| Ok::<_, Stop>(Modular::new(unsigned(modulus)?)?);
-    Ok(match (sum, numbers) {
-        (Sum::Bitwidth, PerTensor::All(bits)) => tree(&values.secure_sum_bitwidth(unsigned(bits)?)?),
-        (Sum::UpTo, PerTensor::All(max)) => tree(&values.secure_sum_up_to(unsigned(max)?)),
-        (Sum::Modular, moduli) => tree(&values.secure_modular_sum(try_map(moduli, modular)?)),
-        (_, each) => tree(&values.secure_sum(try_map(each, range)?)),
-    })
+    let to_crate = |client: &Tree| client.as_ref().try_map(Tensor::to_crate);
+    let clients = clients.iter().map(to_crate).collect::<Result<Vec<_>, _>>()?;
+    let found = parties.combine(&clients, |values| {
+        values.secure_aggregate(per_tensor(encodings)).map(|sum| sum.clone().map(Tensor::from_crate))
+    })?;
+    shape.zip_with(&found, |_, _| ()).map_err(|error| Stop::Failed(error.to_string()))?;
+    Ok(found)
 }
 
 /// An integer of a case.
@@ -131,37 +110,31 @@ pub fn unsigned<U: TryFrom<i128>>(x: i128) -> Result<U, Rule> {
 }
 
 /// The answer of other implementations, if this crate differs on purpose.
-fn theirs(
+fn difference(
     case: &Case,
     clients: &[Tree],
     sum: Sum,
-    numbers: &PerTensor<i128>,
+    numbers: &Structure<i128>,
     answer: &Result<Tree, Refusal>,
-) -> Result<Option<Theirs>, Stop> {
+) -> Result<Option<Difference>, Stop> {
     let shape = case.member()?;
     let number = |place| of_leaf(numbers, place).copied().unwrap_or(1);
-    let why = match answer {
-        Ok(_) if sum == Sum::Modular => {
-            return Ok(wrapped_residues(clients, shape, number).map(|sum| Theirs::gives(sum, WRAPS)));
-        }
-        Ok(_) => WRAPS,
-        Err(refusal) => {
-            let too_wide = sum == Sum::Bitwidth && values(numbers).into_iter().any(|bits| *bits > 64);
-            let most = |place| if sum == Sum::Bitwidth { (1 << number(place)) - 1 } else { number(place) };
-            let integers = || value::numbers(clients).filter_map(|(place, x)| Some((place, x.integer()?)));
-            match (case.seed == Some(true), refusal.is_out_of_range()) {
-                (true, out_of_range) if out_of_range || too_wide => IGNORES_WIDTH,
-                // Negative values, where all others are in their ranges.
-                (false, true)
-                    if integers().any(|(_, x)| x < 0) && integers().all(|(place, x)| x <= most(place)) =>
-                {
-                    NEGATIVE
-                }
-                _ => return Ok(None),
-            }
-        }
+    let Err(refusal) = answer else {
+        let residues = (sum == Sum::Modular).then(|| wrapped_residues(clients, shape, number)).flatten();
+        return Ok(residues.map(|sum| Difference::gives(sum, WRAPS)));
     };
-    Ok(value::total(clients).map(|total| Theirs::gives(value::wrapped(&total, shape), why)))
+    let most = |place| if sum == Sum::Bitwidth { (1 << number(place)) - 1 } else { number(place) };
+    let integers = || value::numbers(clients).filter_map(|(place, x)| Some((place, x.integer()?)));
+    let too_wide = sum == Sum::Bitwidth && numbers.iter().any(|bits| *bits > 64);
+    let why = match (case.seed == Some(true), refusal.is_out_of_range()) {
+        (true, out_of_range) if out_of_range || too_wide => IGNORES_WIDTH,
+        // Negative values, where all others are in their ranges.
+        (false, true) if integers().any(|(_, x)| x < 0) && integers().all(|(place, x)| x <= most(place)) => {
+            NEGATIVE
+        }
+        _ => return Ok(None),
+    };
+    Ok(value::total(clients).map(|total| Difference::gives(value::wrapped(&total, shape), why)))
 }
 
 /// A sum modulo a number in other implementations: the sum of residues wraps in the type of the

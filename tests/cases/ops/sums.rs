@@ -1,5 +1,7 @@
 //! Aggregations that are sums: modulo a number, between bounds, wrapped into a range, with noise.
 
+use core::num::NonZeroUsize;
+
 use cipherfold::{
     federated::aggregation::{
         AggregationFactory, Bounds, DistributedDpSum, ModularClippingSum, SecureClippingSum, SecureModularSum,
@@ -12,7 +14,7 @@ use static_assertions::{assert_impl_all, assert_not_impl_any};
 
 use super::{
     prelude::*,
-    rounds::{self, Bound, Rounds, run},
+    rounds::{self, Bound, run_unweighted},
     secure::{integer, unsigned, wrapped_residues},
 };
 
@@ -33,81 +35,72 @@ pub fn modular(case: &Case, parties: &Parties) -> Result<Found, Stop> {
     };
     make()?;
     let clients = case.clients_or_zeros()?;
-    let found = by_group(
-        case,
-        |group| with_type!(integers group.dtype, T => run(parties, make, &group.arrays::<T>(&clients), 1)),
-    )?;
+    let sum = value::each_leaf(shape, &clients, |_, dtype, clients| {
+        with_type!(integers dtype, T => {
+            let rounds = run_unweighted(parties, make, &value::arrays::<T>(clients), None);
+            Ok(rounds?.remove(0).0)
+        })
+    })?;
     let modulus = i128::from(modulus);
     let divisor = if symmetric { 2 * modulus - 1 } else { modulus };
     let residues = wrapped_residues(&clients, shape, |_| divisor);
     let centred = |sum| value::map_integers(&sum, |_, x| if x >= modulus { x - divisor } else { x });
-    found.or(residues.map(|sum| Theirs::gives(centred(sum), WRAPS))).type_if_no_data(case)
-}
-
-/// An aggregation of one round over integers: one process for each element type.
-fn by_group(case: &Case, sum: impl Fn(&Group) -> Result<Rounds, Stop>) -> Result<Found, Stop> {
-    let shape = case.member()?;
-    let split = Split::by_type(shape);
-    let sums = split.groups.iter().map(|group| Ok(sum(group)?.remove(0).0)).collect::<Result<Vec<_>, Stop>>();
-    let sum = answered(sums.and_then(|sums| split.join(&sums)))?;
-    Ok(Found::of(sum).or_wrapped(shape))
+    Ok(Found::from(sum).or(residues.map(|sum| Difference::gives(centred(sum), WRAPS))))
 }
 
 /// The common element type of a value, if it is one of those that an aggregation takes.
 fn element_type(shape: &Shape, takes: fn(Dtype) -> bool) -> Result<Dtype, Rule> {
-    match &Split::by_type(shape).groups[..] {
-        [Group { dtype, .. }] if takes(*dtype) => Ok(*dtype),
-        [Group { dtype, .. }] if dtype.is_integer() || dtype.is_real() => Err(Rule::BoundsOfOtherType),
-        [] | [_] => Err(Rule::NoElement),
-        _ => Err(Rule::ManyElementTypes),
+    match value::one_dtype(shape) {
+        Some(dtype) if takes(dtype) => Ok(dtype),
+        Some(dtype) if dtype.is_integer() || dtype.is_real() => Err(Rule::BoundsOfOtherType),
+        None if shape.iter().count() > 1 => Err(Rule::ManyElementTypes),
+        _ => Err(Rule::NoElement),
     }
 }
 
 /// `SecureSumFactory`.
 pub fn secure(case: &Case, parties: &Parties) -> Result<Found, Stop> {
-    let (upper, lower, stated): (Bound, Option<Bound>, Option<usize>) =
+    let (upper, lower, rounds): (Bound, Option<Bound>, Option<NonZeroUsize>) =
         case.fields(&["upper"], &["lower", "rounds"])?;
     let shape = case.member()?;
-    let rounds = rounds::number(stated)?;
+    let clients = case.clients_or_zeros()?;
     /// The rounds of a sum over integers, or over floating-point numbers.
     macro_rules! sum {
-        (integers, $make:expr) => { sum!(@ integers, Dtype::is_integer, $make) };
-        (floats, $make:expr) => { sum!(@ floats, Dtype::is_real, $make) };
-        (@ $family:ident, $takes:path, $make:expr) => {{
+        ($family:ident, $is_of_family:path, $make:expr) => {{
             let make = || Ok::<_, Error>($make);
-            make().map_err(Stop::from).and_then(|_| {
-                let clients = case.clients_or_zeros()?;
-                let dtype = element_type(shape, $takes)?;
-                with_type!($family dtype, T => run(parties, make, &value::arrays::<T>(&clients), rounds))
-            })
+            make()?;
+            let dtype = element_type(shape, $is_of_family)?;
+            with_type!($family dtype, T => run_unweighted(parties, make, &value::arrays::<T>(&clients), rounds))
         }};
+        (integers $make:expr) => { sum!(integers, Dtype::is_integer, $make) };
+        (floats $make:expr) => { sum!(floats, Dtype::is_real, $make) };
     }
     let sums = match (lower, upper) {
-        (None, Bound::Integer(upper)) => sum!(integers, SecureClippingSum::integers_up_to(upper)?),
+        (None, Bound::Integer(upper)) => sum!(integers SecureClippingSum::integers_up_to(upper)?),
         (Some(Bound::Integer(lower)), Bound::Integer(upper)) => {
-            sum!(integers, SecureClippingSum::integers(lower, upper)?)
+            sum!(integers SecureClippingSum::integers(lower, upper)?)
         }
         (Some(Bound::Integer(_)), _) | (_, Bound::Integer(_)) => Err(Rule::BoundsOfTwoTypes.into()),
-        (None, Bound::Float(upper)) => sum!(floats, SecureClippingSum::floats_up_to(upper)?),
-        (None, upper) => sum!(floats, SecureClippingSum::adaptive(upper.schedule())),
+        (None, Bound::Float(upper)) => sum!(floats SecureClippingSum::floats_up_to(upper)?),
+        (None, upper) => sum!(floats SecureClippingSum::adaptive(upper.schedule())),
         (Some(Bound::Float(lower)), Bound::Float(upper)) => {
-            sum!(floats, SecureClippingSum::floats(lower, upper)?)
+            sum!(floats SecureClippingSum::floats(lower, upper)?)
         }
-        (Some(lower), upper) => sum!(floats, {
+        (Some(lower), upper) => sum!(floats {
             let bounds = Bounds { lower: lower.schedule(), upper: upper.schedule() };
             SecureClippingSum::adaptive_between(bounds)
         }),
     };
     let differs = lower.and_then(|lower| match (lower.is_process(), upper.is_process()) {
         (false, false) if lower == upper => {
-            Some(Theirs::Refuses(&["ValueError"], "this crate allows a range of one number"))
+            Some(Difference::refuses(&["ValueError"], "this crate allows a range of one number"))
         }
         (true, false) | (false, true) => {
-            Some(Theirs::Refuses(&["TypeError"], "in this crate, a fixed bound is an estimate"))
+            Some(Difference::refuses(&["TypeError"], "in this crate, a fixed bound is an estimate"))
         }
         _ => None,
     });
-    rounds::found(answered(sums)?, stated).or_wrapped(shape).or(differs).type_if_no_data(case)
+    Ok(rounds::found(answered(sums)?, rounds).or(differs))
 }
 
 /// `ModularClippingSumFactory`, over a secure sum.
@@ -115,10 +108,8 @@ pub fn modular_clipping(case: &Case, parties: &Parties) -> Result<Found, Stop> {
     let bounds: [Json; 2] = case.fields(&["lower", "upper"], &[])?;
     let shape = case.member()?;
     let (lower, upper) = (integer(&bounds[0])?, integer(&bounds[1])?);
-    let wide = (upper - lower > i32::MAX.into()).then_some(Theirs::Refuses(
-        &["ValueError"],
-        "integers are wide enough here, so that sums of wide ranges do not overflow",
-    ));
+    let is_wide = upper - lower > i32::MAX.into();
+    let wide = is_wide.then(|| Difference::refuses(&["ValueError"], WIDE_ENOUGH));
     let bound = |x: i128| i64::try_from(x).map_err(|_| Rule::ParameterType);
     let (least, end) = (bound(lower)?, bound(upper)?);
     let make = || {
@@ -128,16 +119,18 @@ pub fn modular_clipping(case: &Case, parties: &Parties) -> Result<Found, Stop> {
     };
     make()?;
     let clients = case.clients_or_zeros()?;
-    let found = by_group(
-        case,
-        |group| with_type!(integers group.dtype, T => run(parties, make, &group.arrays::<T>(&clients), 1)),
-    )?;
+    let sum = value::each_leaf(shape, &clients, |_, dtype, clients| {
+        with_type!(integers dtype, T => {
+            let rounds = run_unweighted(parties, make, &value::arrays::<T>(clients), None);
+            Ok(rounds?.remove(0).0)
+        })
+    })?;
     // In other implementations, the sum of the clients' wrapped values wraps again, in the type of
     // the values.
     let clip = |tree: &Tree| value::map_integers(tree, |_, x| lower + (x - lower).rem_euclid(upper - lower));
     let total = value::total(&clients.iter().map(clip).collect::<Vec<_>>());
-    let theirs = total.map(|sum| Theirs::gives(clip(&value::wrapped(&sum, shape)), WRAPS));
-    found.or(wide).or(theirs).type_if_no_data(case)
+    let clipped = total.map(|sum| Difference::gives(clip(&value::wrapped(&sum, shape)), WRAPS));
+    Ok(Found::from(sum).or(wide).or(clipped))
 }
 
 /// `DistributedDpSumFactory`.
@@ -147,13 +140,13 @@ pub fn distributed(case: &Case, _: &Parties) -> Result<Found, Stop> {
     let parameters = parameters(&params, value::numbers(&clients[..clients.len().min(1)]).count())?;
     let dtype = element_type(case.member()?, Dtype::is_real)?;
     // Both executors draw the same noise if they start equally.
-    let parties = Settings::default().build()?;
+    let parties = Parties::of(None)?;
     let rounds = with_type!(floats dtype, T => {
         let clients = value::arrays::<T>(&clients);
         let template = clients.first().ok_or(Error::NoClients)?;
-        run(&parties, || DistributedDpSum::new(template.clone(), parameters), &clients, 1)
+        run_unweighted(&parties, || DistributedDpSum::new(template.clone(), parameters), &clients, None)
     });
-    rounds::found(answered(rounds)?, None).type_if_no_data(case)
+    Ok(rounds::found(answered(rounds)?, None))
 }
 
 fn parameters(params: &Map<String, Json>, dimension: usize) -> Result<DistributedParameters, Stop> {
@@ -162,11 +155,11 @@ fn parameters(params: &Map<String, Json>, dimension: usize) -> Result<Distribute
     for (name, json) in params {
         let float = || real(json).map_err(|_| Rule::ParameterType);
         let count = || integer(json).and_then(unsigned);
-        let variant = |ours: &str, other: &str| match json.as_str() {
+        let variant = |known: &str, other: &str| match json.as_str() {
             None => Err(Rule::ParameterType.into()),
-            Some(text) if text == ours => Ok(()),
+            Some(text) if text == known => Ok(()),
             Some(text) if text == other => {
-                Err(Stop::NoMeaning(format!("there is no `{other}`, only `{ours}`")))
+                Err(Stop::NoMeaning(format!("there is no `{other}`, only `{known}`")))
             }
             Some(_) => Err(Rule::NoSuchVariant.into()),
         };
@@ -184,3 +177,5 @@ fn parameters(params: &Map<String, Json>, dimension: usize) -> Result<Distribute
     }
     Ok(found)
 }
+
+const WIDE_ENOUGH: &str = "integers are wide enough here, so that sums of wide ranges do not overflow";

@@ -54,10 +54,7 @@ impl Answer {
             }),
             Self::Type(found) => match serde_json::from_value(expected.clone()) {
                 Ok(ExpectedType::ResultType(expected)) => Type::at_server(found.clone()) == expected,
-                Ok(ExpectedType::ResultDtype(dtype)) => {
-                    let mut dtypes = found.iter().map(|leaf| leaf.dtype);
-                    dtypes.next() == Some(dtype) && dtypes.all(|other| other == dtype)
-                }
+                Ok(ExpectedType::ResultDtype(dtype)) => value::one_dtype(found) == Some(dtype),
                 Err(_) => false,
             },
             Self::Other(json) => json == expected,
@@ -66,8 +63,7 @@ impl Answer {
 
     fn text(&self) -> String {
         match self {
-            // Numbers that JSON lacks have quotation marks.
-            Self::Value(tree) => value::json(tree).to_string().replace('"', "").chars().take(160).collect(),
+            Self::Value(tree) => tree.to_string().replace('\n', "").chars().take(160).collect(),
             Self::AtClients(values) => Self::list(values.clone()).text(),
             Self::List(list) => format!("[{}]", list.iter().map(Self::text).collect::<Vec<_>>().join(",")),
             Self::Type(found) => found.to_string(),
@@ -85,66 +81,79 @@ impl Answer {
     }
 }
 
+impl From<Tree> for Answer {
+    fn from(tree: Tree) -> Self {
+        Self::Value(tree)
+    }
+}
+
 /// The crate's answer to a case.
 #[derive(Clone, Debug)]
 pub struct Found {
     pub answer: Result<Answer, Refusal>,
-    /// The answers of other implementations, if this crate differs on purpose.
-    pub theirs: Vec<Theirs>,
+    pub differences: Vec<Difference>,
     /// For each round.
     pub measurements: Vec<Json>,
 }
 
-/// The answer of other implementations, and the reason for the difference.
+/// The answer of other implementations: a value, or an error with one of these names.
+type There = Result<Answer, &'static [&'static str]>;
+
+/// An intended difference: the answer of other implementations, and the reason.
 #[derive(Clone, Debug)]
-pub enum Theirs {
-    Gives(Answer, &'static str),
-    /// With one of these names.
-    Refuses(&'static [&'static str], &'static str),
+pub struct Difference {
+    there: There,
+    why: &'static str,
 }
 
-impl Theirs {
-    pub fn gives(value: Tree, why: &'static str) -> Self {
-        Self::Gives(Answer::Value(value), why)
+impl Difference {
+    pub fn gives(value: impl Into<Answer>, why: &'static str) -> Self {
+        Self { there: Ok(value.into()), why }
+    }
+
+    pub fn refuses(names: &'static [&'static str], why: &'static str) -> Self {
+        Self { there: Err(names), why }
     }
 }
 
 impl Found {
     pub fn of(answer: Result<impl Into<Answer>, Refusal>) -> Self {
-        Self { answer: answer.map(Into::into), theirs: Vec::new(), measurements: Vec::new() }
+        Self { answer: answer.map(Into::into), differences: Vec::new(), measurements: Vec::new() }
     }
 
     /// The same, with answers of other implementations.
-    pub fn or(mut self, theirs: impl IntoIterator<Item = Theirs>) -> Self {
-        self.theirs.extend(theirs);
+    pub fn or(mut self, differences: impl IntoIterator<Item = Difference>) -> Self {
+        self.differences.extend(differences);
         self
     }
 
     /// The same, where other implementations wrap integers in the types of the clients' values.
-    pub fn or_wrapped(self, shape: &Shape) -> Self {
-        let wrapped = self.answer.as_ref().ok().map(|answer| answer.wrapped(shape));
-        self.or(wrapped.map(|answer| Theirs::Gives(answer, WRAPS)))
+    pub fn or_wrapped(self, case: &Case) -> Self {
+        let wrapped = self.answer.as_ref().ok().zip(case.member().ok());
+        let wrapped = wrapped.map(|(answer, shape)| Difference::gives(answer.wrapped(shape), WRAPS));
+        self.or(wrapped)
     }
 
-    /// The same, or the type of the server's result for a case without data.
-    pub fn type_if_no_data(self, case: &Case) -> Result<Self, Stop> {
-        if case.clients.is_some() {
-            return Ok(self);
+    /// The same, or the type of the server's result for a case about types.
+    pub fn type_if_static(mut self, case: &Case) -> Result<Self, Stop> {
+        if let (Ok(Answer::Value(tree)), Some(true)) = (&self.answer, case.is_static) {
+            self.answer = Ok(Answer::Type(value::type_of(tree)));
+            self.differences.retain(|difference| difference.there.is_err());
+            return Ok(self.or([Difference::gives(Answer::Type(case.member()?.clone()), WIDER)]));
         }
-        let answer = self.answer.map(|answer| match answer {
-            Answer::Value(tree) => Answer::Type(value::type_of(&tree)),
-            other => other,
-        });
-        let refusals = self.theirs.into_iter().filter(|theirs| matches!(theirs, Theirs::Refuses(..)));
-        let same = Answer::Type(case.member()?.clone());
-        let same = answer.is_ok().then_some(Theirs::Gives(same, WIDER));
-        Ok(Self::of(answer).or(refusals).or(same))
+        Ok(self)
     }
-}
 
-impl From<Tree> for Answer {
-    fn from(tree: Tree) -> Self {
-        Self::Value(tree)
+    /// The intended difference that a case expects, if there is one. `expected` has its text.
+    fn differs(&self, expected: impl Fn(&There) -> Option<String>) -> Option<Verdict> {
+        self.differences.iter().find_map(|Difference { there, why }| {
+            let there = expected(there)?;
+            Some(Verdict::Differs(format!("{there} there, {} here: {why}", self.text())))
+        })
+    }
+
+    fn text(&self) -> String {
+        self.answer.as_ref().map_or_else(Refusal::to_string, Answer::text)
     }
 }
 
@@ -155,14 +164,28 @@ impl<A: Into<Answer>> From<A> for Found {
 }
 
 /// Compares.
-pub fn judge(case: &Case, found: &Found) -> Result<Verdict, Stop> {
+pub fn compare(case: &Case, found: &Found) -> Result<Verdict, Stop> {
     match (&case.expect, &case.expect_error) {
-        (Some(expected), _) => Ok(judge_answer(case, found, expected)),
-        (None, name) => judge_refusal(case, found, name.as_deref().unwrap_or_default()),
+        (Some(expected), _) => Ok(compare_answer(case, found, expected)),
+        (None, name) => compare_error(case, found, name.as_deref().unwrap_or_default()),
     }
 }
 
-fn judge_refusal(case: &Case, found: &Found, name: &str) -> Result<Verdict, Stop> {
+fn compare_answer(case: &Case, found: &Found, expected: &Json) -> Verdict {
+    let tolerance = case.tolerance();
+    if let Some(difference) = other_measurement(case, found, tolerance) {
+        return Verdict::Failed(difference);
+    }
+    if found.answer.as_ref().is_ok_and(|answer| answer.agrees(expected, tolerance)) {
+        return Verdict::Passed;
+    }
+    let differs = found.differs(|there| {
+        there.as_ref().ok().filter(|answer| answer.agrees(expected, tolerance)).map(Answer::text)
+    });
+    differs.unwrap_or_else(|| Verdict::Failed(format!("expected {expected}, {}", found.text())))
+}
+
+fn compare_error(case: &Case, found: &Found, name: &str) -> Result<Verdict, Stop> {
     match (&found.answer, name) {
         (Ok(_), "ContextError") if case.is_static == Some(true) => {
             Err(Stop::NoMeaning(NO_CONTEXT.to_owned()))
@@ -170,16 +193,12 @@ fn judge_refusal(case: &Case, found: &Found, name: &str) -> Result<Verdict, Stop
         (_, "NotImplementedError") if case.clients.is_none() => {
             Err(Stop::NoMeaning(NO_OTHER_EXECUTOR.to_owned()))
         }
-        (Ok(answer), _) => {
-            let why = found.theirs.iter().find_map(|theirs| match theirs {
-                Theirs::Refuses(names, why) if names.contains(&name) => Some(why),
-                _ => None,
-            });
-            let answer = answer.text();
-            Ok(match why {
-                Some(why) => Verdict::Differs(format!("{name} there, {answer} here: {why}")),
-                None => Verdict::Failed(format!("expected {name}, found {answer}")),
-            })
+        (Ok(_), _) => {
+            let refuses = |names: &&&[&str]| names.contains(&name);
+            let differs =
+                found.differs(|there| there.as_ref().err().filter(refuses).map(|_| name.to_owned()));
+            let failed = || Verdict::Failed(format!("expected {name}, found {}", found.text()));
+            Ok(differs.unwrap_or_else(failed))
         }
         (Err(refusal), _) => {
             let named = refusal.is_named(name);
@@ -188,32 +207,10 @@ fn judge_refusal(case: &Case, found: &Found, name: &str) -> Result<Verdict, Stop
                 refusal.says(message).ok_or_else(|| not_understood(format!("the message `{message}`")))
             });
             let says = said.transpose()?.unwrap_or(true);
-            Ok(if named && says {
-                Verdict::Passed
-            } else {
-                Verdict::Failed(format!("expected {name}, {refusal}"))
-            })
+            let failed = || Verdict::Failed(format!("expected {name}, {refusal}"));
+            Ok(if named && says { Verdict::Passed } else { failed() })
         }
     }
-}
-
-fn judge_answer(case: &Case, found: &Found, expected: &Json) -> Verdict {
-    let tolerance = case.tolerance();
-    if let Some(difference) = other_measurement(case, found, tolerance) {
-        return Verdict::Failed(difference);
-    }
-    let ours = match &found.answer {
-        Ok(answer) if answer.agrees(expected, tolerance) => return Verdict::Passed,
-        Ok(answer) => answer.text(),
-        Err(refusal) => refusal.to_string(),
-    };
-    let differs = found.theirs.iter().find_map(|theirs| match theirs {
-        Theirs::Gives(answer, why) if answer.agrees(expected, tolerance) => {
-            Some(Verdict::Differs(format!("{} there, {ours} here: {why}", answer.text())))
-        }
-        _ => None,
-    });
-    differs.unwrap_or_else(|| Verdict::Failed(format!("expected {expected}, {ours}")))
 }
 
 /// The first difference from the expected measurements. Further measurements do not count.
@@ -238,7 +235,7 @@ fn other_measurement(case: &Case, found: &Found, tolerance: Tolerance) -> Option
 }
 
 /// The number of this name, at any depth.
-pub fn measurement(measured: &Json, name: &str) -> Option<Number> {
+fn measurement(measured: &Json, name: &str) -> Option<Number> {
     match measured {
         Json::Object(map) => match map.get(name) {
             Some(json) => Number::read(json),
