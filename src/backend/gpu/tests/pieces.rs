@@ -11,7 +11,7 @@ use crate::{
         memory::DeviceBuffer,
         operations::{Accumulators, ModulusOnDevice},
         self_test::SelfTest,
-        stream::{Event, FULL_DEVICE_ITEMS, MAX_UPLOADS, Stage},
+        stream::{Event, FULL_DEVICE_ITEMS, MAX_IN_FLIGHT, MAX_UPLOADS, Stage},
     },
     residue::Pair,
 };
@@ -35,7 +35,10 @@ fn pieces_are_filled_before_the_device_needs_them() {
     let events = &trace.events()[begin..];
     let ahead = (1..=events.len())
         .map(|end| count(&events[..end], Stage::Filled) - count(&events[..end], Stage::Finished));
-    assert_eq!(ahead.max(), Some(MAX_UPLOADS), "{events:?}");
+    // The scheduler decides how many there are. The piece to launch next is always filled before
+    // the oldest one is collected.
+    let ahead = ahead.max().unwrap_or(0);
+    assert!((MAX_IN_FLIGHT + 1..=MAX_UPLOADS).contains(&ahead), "{ahead} of {MAX_UPLOADS}: {events:?}");
 }
 
 /// Pieces are no larger than a large device needs, so that the upload of the first piece and the
