@@ -169,8 +169,8 @@ pub trait Channel: Send + Sync + Debug {
     /// An identifier that distinguishes this message from every other one with the same envelope,
     /// for receivers that may receive it again.
     ///
-    /// Nobody except the sender can make two different messages with the same identifier. By
-    /// default it is a digest of all bytes. An authenticated channel derives it from its nonce and
+    /// Only the sender can make two different messages with the same identifier. By default the
+    /// identifier is a digest of all bytes. An authenticated channel derives it from its nonce and
     /// its authenticator.
     fn message_id(&self, wire: &[u8]) -> [u8; 16] {
         id_of(wire)

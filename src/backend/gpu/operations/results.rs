@@ -39,8 +39,9 @@ pub(crate) struct Results<'scope, 'env, U: Limbs> {
 struct Samples<'scope, 'env, U: Limbs> {
     scope: &'scope Scope<'scope, 'env>,
     expected: &'env Expected<'env, U>,
-    /// The samples of the pieces in flight, oldest first.
-    in_flight: VecDeque<(usize, ScopedJoinHandle<'scope, Pair<U>>)>,
+    /// The samples of the pieces in flight, oldest first. A result may be secret. It is the only
+    /// element of its list, which is wiped: a result inside of the handle would leave a copy there.
+    in_flight: VecDeque<(usize, ScopedJoinHandle<'scope, Zeroizing<Vec<Pair<U>>>>)>,
 }
 
 impl<'scope, 'env, U: Limbs> Results<'scope, 'env, U> {
@@ -70,7 +71,7 @@ impl<U: Limbs> Collect for Results<'_, '_, U> {
     fn prepare(&mut self, items: &Range<usize>) {
         if let Some(Samples { scope, expected, in_flight }) = &mut self.samples {
             let (sample, expected) = (random_index(items), *expected);
-            in_flight.push_back((sample, scope.spawn(move || expected(sample))));
+            in_flight.push_back((sample, scope.spawn(move || Zeroizing::new(vec![expected(sample)]))));
         }
         memory::grow_pairs(&self.runtime.threads, items.end, &mut self.pairs);
     }
@@ -80,6 +81,6 @@ impl<U: Limbs> Collect for Results<'_, '_, U> {
         let Some(samples) = &mut self.samples else { return Ok(()) };
         let (sample, expected) = samples.in_flight.pop_front().expect("every piece was prepared");
         let expected = expected.join().unwrap_or_else(|panic| panic::resume_unwind(panic));
-        self.runtime.device.check_sample(self.pairs[sample] == expected, "the results")
+        self.runtime.device.check_sample(self.pairs[sample] == expected[0], "the results")
     }
 }
