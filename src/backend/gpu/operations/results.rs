@@ -39,10 +39,14 @@ pub(crate) struct Results<'scope, 'env, U: Limbs> {
 struct Samples<'scope, 'env, U: Limbs> {
     scope: &'scope Scope<'scope, 'env>,
     expected: &'env Expected<'env, U>,
-    /// The samples of the pieces in flight, oldest first. A result may be secret. It is the only
-    /// element of its list, which is wiped: a result inside of the handle would leave a copy there.
-    in_flight: VecDeque<(usize, ScopedJoinHandle<'scope, Zeroizing<Vec<Pair<U>>>>)>,
+    /// The samples of the pieces in flight, oldest first: their indices, and the threads that
+    /// compute them.
+    in_flight: VecDeque<(usize, ScopedJoinHandle<'scope, Computed<U>>)>,
 }
+
+/// One result, which may be secret. It is in a list, which is wiped. A result inside of the thread's
+/// handle would leave a copy there.
+type Computed<U> = Zeroizing<Vec<Pair<U>>>;
 
 impl<'scope, 'env, U: Limbs> Results<'scope, 'env, U> {
     /// For `len` results.
